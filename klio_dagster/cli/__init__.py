@@ -1,0 +1,1 @@
+"""The klio command: an edge over defs, observe and ledger."""

@@ -1,0 +1,1 @@
+"""The bytes of a value: dump, load, hash. Never a store; imports audio and core."""

@@ -1,0 +1,60 @@
+"""Every exception this library raises on purpose, and the form of its message.
+
+KlioError                      what, where, how to mend
+├── ConfigError                mended by whoever wrote the definition, the configuration or the command
+├── EntityError                mended by whoever supplied this one entity (its id or its recording)
+│   └── InvalidEntityIdError   the id itself cannot be used
+├── StoreUnavailableError      mended by whoever runs the store; trying again may help
+├── RunError                   mended by whoever runs this: the run as a whole cannot go on
+│   └── EntitiesInFlightError  another live run holds some of the entities asked for
+└── LedgerError                mended by whoever runs Dagster's instance
+"""
+
+
+class KlioError(Exception):
+    """Base of everything this library raises on purpose.
+
+    Args:
+        what: what is wrong, without a full stop.
+        where: the file, asset, entity or option it is about.
+        fix: what the reader should do.
+    """
+
+    transient = False  # would the same call succeed later?
+
+    def __init__(self, what: str, where: str, fix: str) -> None:
+        super().__init__(what, where, fix)  # all three, or the error cannot be unpickled
+        self.what, self.where, self.fix = what, where, fix
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.fix}"
+
+
+class ConfigError(KlioError):
+    """A definition, an option or a configuration file is wrong."""
+
+
+class EntityError(KlioError):
+    """One entity cannot be processed; no other entity is concerned."""
+
+
+class InvalidEntityIdError(EntityError):
+    """The entity id breaks the rules for ids."""
+
+
+class StoreUnavailableError(KlioError):
+    """The store did not answer or refused."""
+
+    transient = True
+
+
+class RunError(KlioError):
+    """The run as a whole cannot go on."""
+
+
+class EntitiesInFlightError(RunError):
+    """Another live run holds some of the entities asked for."""
+
+
+class LedgerError(KlioError):
+    """Dagster's event log cannot be read or written."""

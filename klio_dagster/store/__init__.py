@@ -1,0 +1,1 @@
+"""Where outputs, receipts and claims lie: obstore behind one class. Imports core."""
