@@ -1,0 +1,209 @@
+"""`EntityAsset` and `EntityStep`: what a user declares, refused at construction when wrong."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from klio_dagster.core.output import Json, OutputCodec
+from klio_dagster.core.reference import Signature, Transform, reference_of, signature_of
+from klio_dagster.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+_MOST_NAME_BYTES = 80  # with an escaped id (at most 768 bytes) a whole key stays under 1,000
+_BOUND_BY_US = frozenset({"entity", "source"})
+
+
+@dataclass(frozen=True, slots=True)
+class Dep:
+    """One thing an asset depends on.
+
+    Args:
+        name: a name of the group, or the key path of an asset outside it, joined by `/`.
+        is_outside: it is not of this group.
+        definition: Dagster's definition of the outside asset, where the user gave one.
+    """
+
+    name: str
+    is_outside: bool = False
+    definition: object = field(default=None, compare=False, repr=False)
+
+    @property
+    def parameter(self) -> str:
+        """The parameter of the transform that receives it: the last part of the key."""
+        return self.name.rpartition("/")[2]
+
+
+def _no_params() -> dict[str, Json]:
+    return {}
+
+
+@dataclass(frozen=True)
+class EntityStep:
+    """A named intermediate of the chain: computed for its consumers, never stored, not an asset.
+
+    Args:
+        name: what the consumers' `deps` and parameters call it.
+        transform: a function, or a class that is set up once a worker (`setup()` if it has one)
+            and then called; parameters are bound by name: `entity`, `source`, deps, params.
+        source: pattern of the external input, `tracks/{entity}.flac`, relative to the store.
+        deps: names of the group, or a Dagster asset key or definition for an asset outside it.
+        params: JSON keyword arguments of the transform; part of the code version.
+        timeout_s: seconds after which one computation fails, > 0.
+        code_version: replaces the automatic one, the hash of the transform's syntax tree.
+
+    Raises:
+        ConfigError: something of this does not fit together.
+    """
+
+    name: str
+    transform: Transform
+    source: str | None = field(default=None, kw_only=True)
+    deps: Sequence[object] = field(default=(), kw_only=True)
+    params: Mapping[str, Json] = field(default_factory=_no_params, kw_only=True)
+    timeout_s: float = field(default=600.0, kw_only=True)
+    code_version: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, self.where)
+        object.__setattr__(self, "deps", tuple(self.deps))
+        if len({dep.parameter for dep in self.dependencies}) < len(self.deps):
+            raise ConfigError(
+                "two dependencies have the same name", where=self.where, fix="name each once"
+            )
+        if not self.timeout_s > 0:
+            raise ConfigError(
+                f"timeout_s is {self.timeout_s}", where=self.where, fix="use seconds above 0"
+            )
+        _check_json(self.params, self.where)
+        reference_of(self.transform)
+        self._check_parameters(signature_of(self.transform, self.where))
+
+    @property
+    def where(self) -> str:
+        """How messages name this."""
+        return f"{'step' if type(self) is EntityStep else 'asset'} '{self.name}'"
+
+    @property
+    def dependencies(self) -> tuple[Dep, ...]:
+        """The deps as values."""
+        return tuple(_dependency(dep, self.where) for dep in self.deps)
+
+    def _check_parameters(self, signature: Signature) -> None:
+        inputs = {dep.parameter for dep in self.dependencies} | _BOUND_BY_US
+        if self.source is not None and "source" not in signature.call:
+            raise ConfigError(
+                "it has a source but the transform has no parameter 'source'",
+                where=self.where,
+                fix="add `source: AudioClip` (or bytes, SourceFile) to the transform",
+            )
+        if self.source is None and "source" in signature.call:
+            raise ConfigError(
+                "the transform has a parameter 'source' but the asset has no source",
+                where=self.where,
+                fix="give it source='folder/{entity}.flac'",
+            )
+        for name in self.params:
+            if name in inputs:
+                raise ConfigError(
+                    f"parameter '{name}' is also an input", where=self.where, fix="rename one"
+                )
+            given = (name in signature.call) + (name in signature.setup)
+            if given == 2:
+                raise ConfigError(
+                    f"parameter '{name}' is in both __init__ and __call__",
+                    where=self.where,
+                    fix="keep it in one of them",
+                )
+            if given == 0 and not signature.takes_anything:
+                raise ConfigError(
+                    f"the transform has no parameter '{name}'",
+                    where=self.where,
+                    fix=f"it takes {', '.join([*signature.setup, *signature.call]) or 'none'}",
+                )
+        for name, has_default in signature.call.items():
+            if not has_default and name not in inputs and name not in self.params:
+                raise ConfigError(
+                    f"parameter '{name}' of the transform has no input",
+                    where=self.where,
+                    fix="name it in deps or give it a value in params",
+                )
+        for name, has_default in signature.setup.items():
+            if not has_default and name not in self.params:
+                raise ConfigError(
+                    f"parameter '{name}' of the constructor has no value",
+                    where=self.where,
+                    fix="give it one in params",
+                )
+
+
+@dataclass(frozen=True)
+class EntityAsset(EntityStep):
+    """One output per entity: a transform, how its value is stored, and what it depends on.
+
+    Args:
+        output: the codec that stores the value: `Audio`, `Array`, `Table` or `Json`.
+        description: shown in the UI; the transform's docstring when None.
+        kinds: chips on the asset's node, `flac` for instance.
+        owners: `team:name` or an e-mail address.
+        tags: key-value tags of the asset.
+        group_name: the asset's group in the UI.
+
+    The other arguments are those of `EntityStep`.
+
+    Raises:
+        ConfigError: something of this does not fit together.
+    """
+
+    output: OutputCodec = field(kw_only=True)
+    description: str | None = field(default=None, kw_only=True)
+    kinds: Sequence[str] = field(default=(), kw_only=True)
+    owners: Sequence[str] = field(default=(), kw_only=True)
+    tags: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True)
+    group_name: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.output, OutputCodec):
+            raise ConfigError(
+                f"output is {self.output!r}, not an output codec",
+                where=self.where,
+                fix="use Audio(), Array(), Table() or Json()",
+            )
+
+
+def _dependency(dep: object, where: str) -> Dep:
+    if isinstance(dep, str):
+        return Dep(dep)
+    key = getattr(dep, "key", dep)  # a definition or a spec has a key; a key has a path
+    path = getattr(key, "path", None)
+    if not isinstance(path, Sequence) or not path:
+        raise ConfigError(
+            f"dependency {dep!r} is neither a name nor an asset",
+            where=where,
+            fix="give a name of this group, or a dg.AssetKey or definition from outside it",
+        )
+    parts = cast("Sequence[str]", path)
+    return Dep("/".join(parts), is_outside=True, definition=None if key is dep else dep)
+
+
+def _check_name(name: str, where: str) -> None:
+    if not _NAME.match(name) or len(name) > _MOST_NAME_BYTES or name in _BOUND_BY_US:
+        raise ConfigError(
+            f"'{name}' cannot be a name",
+            where=where,
+            fix=f"use letters, digits and _, starting with a letter, at most {_MOST_NAME_BYTES},"
+            " and neither 'entity' nor 'source'",
+        )
+
+
+def _check_json(params: Mapping[str, Json], where: str) -> None:
+    try:
+        same = json.loads(json.dumps(dict(params), allow_nan=False)) == dict(params)
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise ConfigError(
+            "params are not plain JSON", where=where, fix="use text, numbers, lists and dicts"
+        )

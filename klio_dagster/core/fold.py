@@ -1,0 +1,82 @@
+"""Many receipts to the newest one per (asset, entity)."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.core.record import NO_VERSIONS, Record, Records
+
+Folded = Mapping[tuple[str, str], Receipt]
+"""(asset, entity) to its newest receipt."""
+
+
+class Lines(NamedTuple):
+    """What a part file holds."""
+
+    receipts: list[Receipt]
+    unread: int
+    """Bytes at the end that are not a whole line: a write that was killed, or is under way."""
+
+
+def read_lines(data: bytes) -> Lines:
+    """The receipts of a part file; a line torn by a kill is ignored.
+
+    A worker's next receipt after a torn one would join its line, so a broken line in the middle is
+    skipped too: what it stood for has no receipt and is done again.
+    """
+    whole, newline, rest = data.rpartition(b"\n")
+    receipts: list[Receipt] = []
+    if newline:
+        for line in whole.split(b"\n"):
+            try:
+                receipts.append(Receipt.from_line(line))
+            except ValueError:
+                continue
+    return Lines(receipts, len(rest))
+
+
+def fold(receipts: Iterable[Receipt]) -> dict[tuple[str, str], Receipt]:
+    """The newest receipt of each pair, whatever the order; of equally new ones the good one."""
+    newest: dict[tuple[str, str], Receipt] = {}
+    for receipt in receipts:
+        known = newest.get(receipt.pair)
+        if known is None or _rank(receipt) > _rank(known):
+            newest[receipt.pair] = receipt
+    return newest
+
+
+def unrecorded(folded: Folded, records: Records) -> list[Receipt]:
+    """The receipts that are newer than what the ledger records of their pair, oldest first."""
+    fresh = [
+        receipt
+        for (asset, entity), receipt in folded.items()
+        if (known := records.get(asset, {}).get(entity)) is None
+        or receipt.finished_at > known.timestamp
+    ]
+    return sorted(fresh, key=lambda receipt: (receipt.finished_at, receipt.pair))
+
+
+def as_record(receipt: Receipt, before: Record | None) -> Record:
+    """The record the ledger will hold once the receipt is written to it."""
+    if receipt.failure:
+        kept = before or Record(materialized=False, failed=True)
+        return kept._replace(failed=True, timestamp=receipt.finished_at)
+    return Record(
+        materialized=True,
+        failed=False,
+        code_version=receipt.code_version,
+        data_version=receipt.data_version,
+        input_versions=receipt.inputs or NO_VERSIONS,
+        timestamp=receipt.finished_at,
+    )
+
+
+def _rank(receipt: Receipt) -> tuple[float, bool, str, int, str]:
+    # A total order, so that the same receipts in any order fold to the same one.
+    return (
+        receipt.finished_at,
+        receipt.failure is None,
+        receipt.run,
+        receipt.attempt,
+        receipt.data_version,
+    )

@@ -1,0 +1,159 @@
+"""`Receipt`: what is written when one (asset, entity) has finished, as one JSON line."""
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from klio_dagster.core.output import Scalar
+
+SCHEMA = 1
+_MOST_TRACEBACK_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed.
+
+    Args:
+        type: name of the exception, or of the signal, or the plan's reason.
+        message: one line.
+        traceback: of the user's code; empty where there is none.
+        transient: would the same attempt succeed later?
+    """
+
+    type: str
+    message: str
+    traceback: str = ""
+    transient: bool = False
+
+    @property
+    def is_blocked(self) -> bool:
+        """The attempt was not made because something it depends on failed."""
+        return self.type == UPSTREAM_FAILED
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"
+
+
+UPSTREAM_FAILED = "upstream_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """One finished (asset, entity).
+
+    Args:
+        run: id of the run it was computed for.
+        attempt: 1 for the first try in that run.
+        entity: entity id.
+        asset: asset key, joined by `/`.
+        uri: where the output lies; empty when the attempt failed.
+        size: stored bytes.
+        data_version: hash of the stored bytes.
+        code_version: of the code that computed it.
+        inputs: data version of each input by asset key.
+        started_at: seconds since the epoch.
+        finished_at: seconds since the epoch, to the microsecond.
+        cpu_s: seconds of CPU.
+        codec: the output codec as JSON, with which others load the output.
+        metadata: what the UI shows.
+        figures: name to PNG bytes.
+        failure: why the attempt failed; None when it did not.
+    """
+
+    run: str
+    entity: str
+    asset: str
+    finished_at: float
+    started_at: float = 0.0
+    cpu_s: float = 0.0
+    attempt: int = 1
+    uri: str = ""
+    size: int = 0
+    data_version: str = ""
+    code_version: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    codec: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    metadata: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+    figures: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    failure: Failure | None = None
+
+    @property
+    def status(self) -> Literal["ok", "failed"]:
+        """`ok` or `failed`."""
+        return "failed" if self.failure else "ok"
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """(asset, entity)."""
+        return (self.asset, self.entity)
+
+    def to_line(self) -> bytes:
+        """The receipt as one line of UTF-8 JSON, with its newline."""
+        fields: dict[str, Any] = {
+            "v": SCHEMA,
+            "run": self.run,
+            "attempt": self.attempt,
+            "entity": self.entity,
+            "asset": self.asset,
+            "status": self.status,
+            "code_version": self.code_version,
+            "inputs": dict(self.inputs),
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "cpu_s": self.cpu_s,
+        }
+        if self.failure:
+            fields["error"] = {
+                "type": self.failure.type,
+                "message": self.failure.message,
+                "traceback": self.failure.traceback[-_MOST_TRACEBACK_CHARACTERS:],
+                "transient": self.failure.transient,
+            }
+        else:
+            fields |= {
+                "uri": self.uri,
+                "size": self.size,
+                "data_version": self.data_version,
+                "codec": dict(self.codec),
+                "metadata": dict(self.metadata),
+            }
+            if self.figures:
+                figures = {name: b64encode(png).decode() for name, png in self.figures.items()}
+                fields["figures"] = figures
+        return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes | str) -> "Receipt":
+        """The receipt that a line holds.
+
+        Raises:
+            ValueError: the line is torn or is not a receipt.
+        """
+        try:
+            fields = cast("dict[str, Any]", json.loads(line))
+            if fields["v"] != SCHEMA:
+                raise ValueError(f"receipt of schema {fields['v']}, this version reads {SCHEMA}")
+            error = fields.get("error")
+            return cls(
+                run=fields["run"],
+                attempt=fields["attempt"],
+                entity=fields["entity"],
+                asset=fields["asset"],
+                uri=fields.get("uri", ""),
+                size=fields.get("size", 0),
+                data_version=fields.get("data_version", ""),
+                code_version=fields["code_version"],
+                inputs=fields["inputs"],
+                started_at=fields["started_at"],
+                finished_at=fields["finished_at"],
+                cpu_s=fields["cpu_s"],
+                codec=fields.get("codec", {}),
+                metadata=fields.get("metadata", {}),
+                figures={n: b64decode(png) for n, png in fields.get("figures", {}).items()},
+                failure=Failure(**error) if error else None,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a receipt: {error!r}") from error

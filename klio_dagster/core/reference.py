@@ -1,0 +1,127 @@
+"""A transform by name (`module:name`) and back, and how its parameters are bound to inputs."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, cast
+
+from klio_dagster.errors import ConfigError
+
+Transform = Callable[..., Any]
+
+
+def reference_of(transform: Transform) -> str:
+    """The name a worker imports the transform by, `module:qualified.name`.
+
+    Raises:
+        ConfigError: no worker could import it (a lambda, a function inside a function, `__main__`).
+    """
+    module = getattr(transform, "__module__", None)
+    name = getattr(transform, "__qualname__", None)
+    where = f"transform {name or transform!r}"
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise ConfigError(
+            "it has no name a worker could import it by",
+            where=where,
+            fix="use a function or a class of a module",
+        )
+    if "<" in name:
+        raise ConfigError(
+            "it is defined inside a function, where a worker cannot import it",
+            where=where,
+            fix="move it to the top of a module",
+        )
+    if module == "__main__":
+        raise ConfigError(
+            "it is defined in the script that was started, which a worker cannot import",
+            where=where,
+            fix="move it into a module of its own",
+        )
+    return f"{module}:{name}"
+
+
+def resolve(reference: str) -> Transform:
+    """The object a reference names.
+
+    Raises:
+        ConfigError: the module or the name in it does not exist.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        found: object = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"it cannot be imported ({error})",
+            where=f"transform '{reference}'",
+            fix="check that the module is installed where the workers run",
+        ) from error
+    return cast("Transform", found)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The parameters of a transform, by where they are given.
+
+    Args:
+        call: name to "has a default", of the parameters of each call.
+        setup: the same of the constructor, when the transform is a class.
+        takes_anything: the call has `**kwargs`.
+    """
+
+    call: Mapping[str, bool]
+    setup: Mapping[str, bool]
+    takes_anything: bool
+
+
+def signature_of(transform: Transform, where: str) -> Signature:
+    """The parameters of a function, or of a class' constructor and call.
+
+    Raises:
+        ConfigError: it has no signature, or parameters that can only be given by position.
+    """
+    if not isinstance(transform, type):
+        call, takes_anything = _named(transform, where)
+        return Signature(call, {}, takes_anything)
+    if not callable(getattr(transform, "__call__", None)):  # noqa: B004 - asks the class, not an instance
+        raise ConfigError("the class has no __call__", where=where, fix="give it one")
+    call, takes_anything = _named(transform.__call__, where, skip_self=True)
+    has_constructor = transform.__init__ is not object.__init__
+    setup = _named(transform.__init__, where, skip_self=True)[0] if has_constructor else {}
+    return Signature(call, setup, takes_anything)
+
+
+def source_annotation(transform: Transform) -> object:
+    """The annotation of the parameter `source`; None when there is none."""
+    function = transform.__call__ if isinstance(transform, type) else transform
+    parameter = inspect.signature(function).parameters.get("source")
+    if parameter is None or parameter.annotation is inspect.Parameter.empty:
+        return None
+    return parameter.annotation
+
+
+def _named(
+    function: Transform, where: str, *, skip_self: bool = False
+) -> tuple[dict[str, bool], bool]:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            "its parameters cannot be read", where=where, fix="wrap it in a function of your own"
+        ) from error
+    named: dict[str, bool] = {}
+    takes_anything = False
+    for parameter in parameters[1:] if skip_self else parameters:
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            takes_anything = True
+        elif parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            raise ConfigError(
+                f"parameter '{parameter.name}' can only be given by position",
+                where=where,
+                fix="inputs are bound by name: drop the '/'",
+            )
+        elif parameter.kind is not inspect.Parameter.VAR_POSITIONAL:
+            named[parameter.name] = parameter.default is not inspect.Parameter.empty
+    return named, takes_anything
