@@ -1,0 +1,115 @@
+"""The path of every object we write, relative to the store. Pure.
+
+<asset>/<escaped entity id><suffix>              outputs
+_klio/receipts/<run id>/...                      receipts, compacted once they are recorded
+_klio/open/<run id>/claim.json, beat             what a started run holds
+_klio/runs/<run id>/manifest-00000.jsonl, ...    what a run was asked to do, and what failed
+_klio/sources/<asset>.jsonl                      source versions last reported to Dagster
+"""
+
+import re
+from functools import lru_cache
+
+from klio_dagster.core.ids import escape, unescape
+from klio_dagster.errors import ConfigError, InvalidEntityIdError
+
+OWN_FOLDER = "_klio"
+OPEN_PREFIX = f"{OWN_FOLDER}/open/"
+MAX_ASSET_BYTES = 100  # with an escaped id of 780 and a suffix, keys stay under 1,000 bytes
+
+_ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+def output_path(asset: str, entity_id: str, suffix: str) -> str:
+    """Where the output of one entity lies.
+
+    Args:
+        asset: name of the asset, or its key path joined by `/`.
+        entity_id: a checked id.
+        suffix: of the codec, with its dot.
+
+    Raises:
+        ConfigError: the asset's name cannot be a folder.
+        InvalidEntityIdError: the id cannot be escaped.
+    """
+    return f"{check_asset(asset)}/{escape(entity_id)}{suffix}"
+
+
+def entity_of(asset: str, suffix: str, path: str) -> str | None:
+    """The entity whose output lies at this path; None if it is no output of this asset.
+
+    Raises:
+        ConfigError: the asset's name cannot be a folder.
+    """
+    folder = check_asset(asset) + "/"
+    if not (path.startswith(folder) and path.endswith(suffix)):
+        return None
+    try:
+        return unescape(path[len(folder) : len(path) - len(suffix)])
+    except InvalidEntityIdError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def check_asset(asset: str) -> str:
+    """The asset's name itself if outputs can lie in a folder called like that.
+
+    Raises:
+        ConfigError: they cannot; the message says why.
+    """
+    where = f"asset {asset!r}"
+    if not _ASSET.fullmatch(asset):
+        raise ConfigError(
+            "its name names a folder in the store and cannot", where, "use letters, digits, _ and -"
+        )
+    if len(asset) > MAX_ASSET_BYTES:
+        raise ConfigError(f"its name is longer than {MAX_ASSET_BYTES}", where, "shorten it")
+    if asset.casefold().startswith(OWN_FOLDER):
+        raise ConfigError(f"names beginning with {OWN_FOLDER} are ours", where, "choose another")
+    return asset
+
+
+def receipts_prefix(run_id: str) -> str:
+    """Folder of a run's receipt parts."""
+    return f"{OWN_FOLDER}/receipts/{_checked(run_id)}/"
+
+
+def compacted_receipts(run_id: str) -> str:
+    """The one object that replaces a recorded run's parts."""
+    return f"{receipts_prefix(run_id)}compacted.jsonl"
+
+
+def claim_path(run_id: str) -> str:
+    """What a started run holds."""
+    return f"{OPEN_PREFIX}{_checked(run_id)}/claim.json"
+
+
+def beat_path(run_id: str) -> str:
+    """The object whose age says whether a claim's run lives."""
+    return f"{OPEN_PREFIX}{_checked(run_id)}/beat"
+
+
+def manifest_part(run_id: str, n: int) -> str:
+    """Part `n` (from 0) of what a run was asked to do."""
+    return f"{OWN_FOLDER}/runs/{_checked(run_id)}/manifest-{n:05}.jsonl"
+
+
+def failures_path(run_id: str) -> str:
+    """The full list of what failed in a run."""
+    return f"{OWN_FOLDER}/runs/{_checked(run_id)}/failures.jsonl"
+
+
+def observed_sources_path(asset: str) -> str:
+    """Versions of an asset's sources as they were last reported to Dagster."""
+    return f"{OWN_FOLDER}/sources/{check_asset(asset)}.jsonl"
+
+
+def _checked(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise ConfigError(
+            "a run id names a folder in the store and this one cannot",
+            where=f"run {run_id!r}",
+            fix="use the id Dagster shows",
+        )
+    return run_id
