@@ -59,7 +59,9 @@ def check_id(entity_id: str) -> str:
     """
     problem = id_problem(entity_id)
     if problem is not None:
-        raise InvalidEntityIdError(problem, where=_where(entity_id), fix="give the entity another id")
+        raise InvalidEntityIdError(
+            problem, where=_where(entity_id), fix="give the entity another id"
+        )
     return entity_id
 
 

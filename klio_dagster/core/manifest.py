@@ -1,0 +1,204 @@
+"""`Manifest`: a plan written down for a driver; `Task`: what to do for one entity, a JSON line."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+from klio_dagster.core.asset import EntityAsset
+from klio_dagster.core.graph import Chain
+from klio_dagster.core.output import Json
+from klio_dagster.core.reference import reference_of
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSpec:
+    """One asset or step of the chain, as a worker needs it.
+
+    Args:
+        name: what other parts call it.
+        transform: `module:name`.
+        deps: parameter of the transform to the name of the part, or to the key path of an asset
+            outside the group, that it receives.
+        source: pattern of the external input.
+        params: keyword arguments of the transform.
+        timeout_s: seconds after which one computation fails.
+        code_version: recorded with what it computes.
+        inputs: what the output is made from, through steps: name or pattern to asset key.
+        key: asset key, joined by `/`; empty for a step.
+        codec: the output codec as JSON; None for a step.
+    """
+
+    name: str
+    transform: str
+    deps: Mapping[str, str]
+    source: str | None
+    params: Mapping[str, Json]
+    timeout_s: float
+    code_version: str
+    inputs: Mapping[str, str]
+    key: str = ""
+    codec: Mapping[str, Json] | None = None
+
+    @property
+    def is_step(self) -> bool:
+        """It is computed but not stored."""
+        return self.codec is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The stored output of an asset outside the group, for one entity.
+
+    Args:
+        uri: where it lies.
+        codec: how it is loaded.
+    """
+
+    uri: str
+    codec: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is to be computed for one entity.
+
+    Args:
+        entity: entity id.
+        run: names of the assets to compute, upstream first.
+        versions: data version of each input that is not computed here: name of a part, key path
+            of an outside asset or source pattern to version.
+        sources: source pattern to the path of what it matched.
+        outside: key path to the stored output of an asset outside the group.
+    """
+
+    entity: str
+    run: Sequence[str]
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    sources: Mapping[str, str] = field(default_factory=dict[str, str])
+    outside: Mapping[str, Outside] = field(default_factory=dict[str, Outside])
+
+    def to_line(self) -> str:
+        """The task as one line of JSON, with its newline."""
+        fields: dict[str, Any] = {"entity": self.entity, "run": list(self.run)}
+        if self.versions:
+            fields["versions"] = dict(self.versions)
+        if self.sources:
+            fields["sources"] = dict(self.sources)
+        if self.outside:
+            fields["outside"] = {key: asdict(at) for key, at in self.outside.items()}
+        return json.dumps(fields, separators=(",", ":")) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> "Task":
+        """The task that a line holds.
+
+        Raises:
+            ValueError: the line is not a task.
+        """
+        fields = cast("dict[str, Any]", json.loads(line))
+        try:
+            outside = fields.get("outside", {})
+            return cls(
+                entity=fields["entity"],
+                run=fields["run"],
+                versions=fields.get("versions", {}),
+                sources=fields.get("sources", {}),
+                outside={key: Outside(**at) for key, at in outside.items()},
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a task: {error!r}") from error
+
+    def without(self, done: Sequence[str]) -> "Task":
+        """The task that is left when these assets are finished."""
+        return Task(
+            entity=self.entity,
+            run=[name for name in self.run if name not in done],
+            versions=self.versions,
+            sources=self.sources,
+            outside=self.outside,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The head of a run's manifest; the tasks lie in its parts.
+
+    Args:
+        run: run id.
+        store: URL of the store.
+        parts: paths of the JSON-lines files with the tasks.
+        chain: assets and steps, upstream first.
+        engine: options of the engine, `{"kind": "local", ...}`.
+        install: modules to import first in drivers and workers.
+        attempt: 1 for the first execution of this manifest.
+    """
+
+    run: str
+    store: str
+    parts: Sequence[str]
+    chain: Sequence[PartSpec]
+    engine: Mapping[str, Json]
+    install: Sequence[str] = ()
+    attempt: int = 1
+
+    def to_json(self) -> str:
+        """The head as JSON text."""
+        return json.dumps({"v": SCHEMA, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Manifest":
+        """The head that a text holds.
+
+        Raises:
+            ValueError: the text is not a manifest of this schema.
+        """
+        fields = cast("dict[str, Any]", json.loads(text))
+        if fields.pop("v", None) != SCHEMA:
+            raise ValueError(f"not a manifest of schema {SCHEMA}")
+        try:
+            chain = [PartSpec(**part) for part in fields.pop("chain")]
+            return cls(chain=chain, **fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a manifest: {error!r}") from error
+
+
+def part_specs(
+    chain: Chain,
+    names: Sequence[str],
+    code_versions: Mapping[str, str],
+    keys: Mapping[str, str],
+) -> list[PartSpec]:
+    """The parts of a chain as workers need them.
+
+    Args:
+        chain: the group.
+        names: assets and steps, upstream first.
+        code_versions: of each part.
+        keys: name of an asset, key path of an outside one or source pattern to asset key.
+    """
+    specs: list[PartSpec] = []
+    for name in names:
+        part = chain.part(name)
+        inputs = chain.inputs(name)
+        asset = part if isinstance(part, EntityAsset) else None
+        specs.append(
+            PartSpec(
+                name=name,
+                transform=reference_of(part.transform),
+                deps={dep.parameter: dep.name for dep in part.dependencies},
+                source=part.source,
+                params=dict(part.params),
+                timeout_s=part.timeout_s,
+                code_version=code_versions[name],
+                inputs={
+                    dep: keys.get(dep, dep)
+                    for dep in (*inputs.assets, *inputs.outside, *inputs.sources)
+                },
+                key=keys.get(name, name) if asset else "",
+                codec={"name": asset.output.name, **asset.output.to_json()} if asset else None,
+            )
+        )
+    return specs
