@@ -5,6 +5,7 @@ KlioError                      what, where, how to mend
 ├── EntityError                mended by whoever supplied this one entity (its id or its recording)
 │   └── InvalidEntityIdError   the id itself cannot be used
 ├── StoreUnavailableError      mended by whoever runs the store; trying again may help
+├── ObjectNotFoundError        mended by nobody: the store answered that it has no such object
 ├── RunError                   mended by whoever runs this: the run as a whole cannot go on
 │   └── EntitiesInFlightError  another live run holds some of the entities asked for
 └── LedgerError                mended by whoever runs Dagster's instance
@@ -46,6 +47,10 @@ class StoreUnavailableError(KlioError):
     """The store did not answer or refused."""
 
     transient = True
+
+
+class ObjectNotFoundError(KlioError):
+    """The store has no such object."""
 
 
 class RunError(KlioError):

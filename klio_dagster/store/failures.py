@@ -1,0 +1,76 @@
+"""What a store's library or the operating system says, as one of our errors."""
+
+import errno
+import os
+import re
+
+from obstore import exceptions
+
+from klio_dagster.errors import (
+    ConfigError,
+    KlioError,
+    ObjectNotFoundError,
+    StoreUnavailableError,
+)
+from klio_dagster.store.url import hide_secrets
+
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+# First match wins; obstore's classes are siblings below BaseError.
+_FIXES: tuple[tuple[type[Exception], type[KlioError], str], ...] = (
+    (FileNotFoundError, ObjectNotFoundError, "check that it was written and not removed"),
+    # Old obstore raises it, new obstore says that it no longer does.
+    (exceptions.NotFoundError, ObjectNotFoundError, "check it"),  # pyright: ignore[reportDeprecated]
+    (exceptions.PermissionDeniedError, ConfigError, "give these credentials access"),
+    (exceptions.UnauthenticatedError, ConfigError, "provide valid credentials"),
+    (exceptions.UnknownConfigurationKeyError, ConfigError, "correct the store's options"),
+    (exceptions.InvalidPathError, ConfigError, "rename the object"),
+    (exceptions.NotSupportedError, ConfigError, "use another kind of store"),
+    (exceptions.AlreadyExistsError, StoreUnavailableError, "try again"),
+    (exceptions.PreconditionError, StoreUnavailableError, "try again"),
+    (exceptions.NotModifiedError, StoreUnavailableError, "try again"),
+    (exceptions.JoinError, StoreUnavailableError, "try again"),
+    (exceptions.GenericError, StoreUnavailableError, "check that it answers, then try again"),
+    (exceptions.BaseError, StoreUnavailableError, "check that it answers, then try again"),
+    (ValueError, ConfigError, "correct the path or the store's options"),
+)
+
+# What obstore and the operating system raise and `store_error` understands.
+STORE_ERRORS = (exceptions.BaseError, OSError, ValueError)
+
+
+def store_error(error: Exception, where: str) -> KlioError:
+    """Our error for one of `STORE_ERRORS`.
+
+    Args:
+        error: as it was raised.
+        where: location of the object or of the store; credentials in it are hidden.
+    """
+    where = f"store {hide_secrets(where)}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return _os_error(error.errno, where)
+    # The first line is for people; what follows is obstore's own debugging output.
+    first_line = hide_secrets(str(error).partition("\n")[0]).strip().rstrip(".")
+    code = _OS_ERROR.search(first_line)
+    if code:
+        return _os_error(int(code[1]), where)
+    for caught, ours, fix in _FIXES:
+        if isinstance(error, caught):
+            return ours(first_line or type(error).__name__, where, fix)
+    return StoreUnavailableError(first_line or type(error).__name__, where, "try again")
+
+
+def _os_error(code: int, where: str) -> KlioError:
+    what = os.strerror(code).lower()
+    if code == errno.ENOENT:
+        return ObjectNotFoundError("there is no such object", where, "check that it was written")
+    if code in _NOT_ALLOWED:
+        return ConfigError(what, where, "let this user read and write the store, or use another")
+    if code in _NO_SPACE:
+        return StoreUnavailableError(what, where, "free some space, then run again")
+    if code in _NO_FOLDER:
+        return ConfigError(what, where, "a file stands where a folder is needed, or a name is bad")
+    return StoreUnavailableError(what, where, "check the disk, then run again")

@@ -1,0 +1,258 @@
+"""`Store`: one class over a local folder, Google Cloud Storage, S3 or Azure."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore import exceptions
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
+
+from klio_dagster.errors import ObjectNotFoundError
+from klio_dagster.store import local
+from klio_dagster.store.failures import STORE_ERRORS, store_error
+from klio_dagster.store.objects import ObjectInfo, check_path, check_prefix
+from klio_dagster.store.url import StoreUrl
+
+_LISTED_AT_ONCE = 1000  # what GCS, S3 and Azure answer per request
+_DELETED_AT_ONCE = 1000  # what S3 takes per request
+
+
+class Store:
+    """Objects in a local folder or in a bucket; the whole of `ObjectStore`.
+
+    Writing goes through obstore everywhere; a local folder is read by the operating system
+    (`store.local` says why) and made by the first write. Threads may share a store; processes open
+    their own.
+
+    Args:
+        location: the parsed URL.
+        options: obstore's settings and credentials, over those that stood in the URL. Without any,
+            the environment and the machine's identity count.
+    """
+
+    def __init__(self, location: StoreUrl, options: Mapping[str, str] | None = None) -> None:
+        self._location = location
+        self._root = location.path
+        self._options = {**location.options, **(options or {})}
+
+    @classmethod
+    def open(
+        cls, url: str, *, base: Path | None = None, options: Mapping[str, str] | None = None
+    ) -> "Store":
+        """The store at a URL or path. Nothing is written and nobody is asked yet.
+
+        Args:
+            url: a folder, `file://`, `gs://`, `s3://`, `az://` or `memory://` (empty, its own).
+            base: folder that relative paths start from; the working directory if None.
+            options: obstore's settings and credentials.
+
+        Raises:
+            ConfigError: the URL or an option is wrong.
+        """
+        store = cls(StoreUrl.parse(url, base=base), options)
+        if store._root is None:
+            store._client  # noqa: B018  # wrong options are found now and not in a worker
+        return store
+
+    @property
+    def url(self) -> str:
+        """Where the store is, without credentials; opens it again."""
+        return self._location.text
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Settings and credentials, those of the URL included. Never print them."""
+        return self._options
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write or replace an object. Atomic: others see all of the bytes or none.
+
+        Raises:
+            ConfigError: the path leaves the store, or the store does not let us write.
+            StoreUnavailableError: it did not answer or is full.
+        """
+        key = check_path(path)
+        try:
+            obstore.put(self._client, key, data)
+        except STORE_ERRORS as error:
+            raise store_error(error, self.uri(key)) from error
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        """Write the object unless there is one; of many writers exactly one gets True.
+
+        Raises:
+            ConfigError: the path leaves the store, or the store does not let us write.
+            StoreUnavailableError: it did not answer or is full.
+        """
+        key = check_path(path)
+        try:
+            obstore.put(self._client, key, data, mode="create")
+        except exceptions.AlreadyExistsError:
+            return False
+        except STORE_ERRORS as error:
+            raise store_error(error, self.uri(key)) from error
+        return True
+
+    def get(self, path: str) -> bytes:
+        """The bytes of an object.
+
+        Raises:
+            ObjectNotFoundError: there is none.
+            ConfigError: the path leaves the store, or the store does not let us read.
+            StoreUnavailableError: it did not answer.
+        """
+        key = check_path(path)
+        try:
+            if self._root is not None:
+                return (self._root / key).read_bytes()
+            return obstore.get(self._client, key).bytes().to_bytes()
+        except STORE_ERRORS as error:
+            raise store_error(error, self.uri(key)) from error
+
+    def get_or_none(self, path: str) -> bytes | None:
+        """The bytes of an object, or None if there is none.
+
+        Raises:
+            ConfigError: the path leaves the store, or the store does not let us read.
+            StoreUnavailableError: it did not answer.
+        """
+        with suppress(ObjectNotFoundError):
+            return self.get(path)
+        return None
+
+    def head(self, path: str) -> ObjectInfo:
+        """Size and versions of an object.
+
+        Raises:
+            ObjectNotFoundError: there is none.
+            ConfigError: the path leaves the store, or the store does not let us read.
+            StoreUnavailableError: it did not answer.
+        """
+        key = check_path(path)
+        try:
+            if self._root is not None:
+                return local.file_info(self._root, key)
+            return _info(obstore.head(self._client, key))
+        except STORE_ERRORS as error:
+            raise store_error(error, self.uri(key)) from error
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such an object.
+
+        Raises:
+            ConfigError: the path leaves the store, or the store does not let us read.
+            StoreUnavailableError: it did not answer.
+        """
+        with suppress(ObjectNotFoundError):
+            self.head(path)
+            return True
+        return False
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects in a folder and below it, lazily, in no particular order.
+
+        Leftovers of killed writes are none of them.
+
+        Args:
+            prefix: a folder, `mel/`, or everything. A folder that is not there is empty.
+
+        Raises:
+            ConfigError: the folder leaves the store, or the store does not let us read.
+            StoreUnavailableError: it did not answer.
+        """
+        folder = check_prefix(prefix)
+        try:
+            if self._root is not None:
+                yield from local.files_below(self._root, folder)
+                return
+            # Strict typing would need arro3 installed, for a mode that is not used here.
+            batches = obstore.list(  # pyright: ignore[reportUnknownMemberType]
+                self._client, folder or None, chunk_size=_LISTED_AT_ONCE
+            )
+            for batch in batches:
+                yield from map(_info, batch)
+        except STORE_ERRORS as error:
+            raise store_error(error, self.uri(folder)) from error
+
+    def delete(self, path: str) -> None:
+        """Remove an object; a missing one is fine.
+
+        Raises:
+            ConfigError: the path leaves the store, or the store does not let us write.
+            StoreUnavailableError: it did not answer.
+        """
+        key = check_path(path)
+        try:
+            if self._root is not None:
+                local.remove_file(self._root, key)
+            else:
+                obstore.delete(self._client, key)
+        except FileNotFoundError:
+            return
+        except STORE_ERRORS as error:
+            raise store_error(error, self.uri(key)) from error
+
+    def delete_many(self, paths: Iterable[str]) -> None:
+        """Remove objects; missing ones are fine.
+
+        Raises:
+            ConfigError: a path leaves the store, or the store does not let us write.
+            StoreUnavailableError: it did not answer.
+        """
+        keys = map(check_path, paths)
+        if self._root is not None:
+            for key in keys:
+                self.delete(key)
+            return
+        while batch := list(islice(keys, _DELETED_AT_ONCE)):
+            try:
+                obstore.delete(self._client, batch)
+            except FileNotFoundError:  # it stops at the first that is missing
+                for key in batch:
+                    self.delete(key)
+            except STORE_ERRORS as error:
+                raise store_error(error, self.url) from error
+
+    def uri(self, path: str) -> str:
+        """The full location of an object: an absolute path, or `gs://bucket/…`."""
+        if self._root is not None:
+            return str(self._root / path)
+        return f"{self.url.rstrip('/')}/{path}" if self.url != "memory://" else self.url + path
+
+    def local_path(self, path: str) -> Path | None:
+        """The file an object is, or None if it is not on this machine.
+
+        Raises:
+            ConfigError: the path leaves the store.
+        """
+        key = check_path(path)
+        return None if self._root is None else self._root / key
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    @cached_property
+    def _client(self) -> AzureStore | GCSStore | LocalStore | MemoryStore | S3Store:
+        try:
+            if self._root is not None:
+                return LocalStore(self._root, mkdir=True)
+            return self._remote_client()
+        except STORE_ERRORS as error:
+            raise store_error(error, self.url) from error
+
+    def _remote_client(self) -> AzureStore | GCSStore | MemoryStore | S3Store:
+        scheme, _, rest = self.url.partition("://")
+        if scheme == "memory":
+            return MemoryStore()
+        bucket, _, prefix = rest.partition("/")
+        # The options are text from a configuration; obstore checks them when they arrive.
+        classes: dict[str, Callable[..., Any]] = {"gs": GCSStore, "s3": S3Store, "az": AzureStore}
+        return classes[scheme](bucket, prefix=prefix or None, config=self._options)
+
+
+def _info(meta: "obstore.ObjectMeta") -> ObjectInfo:
+    return ObjectInfo(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"])
