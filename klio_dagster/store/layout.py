@@ -77,7 +77,7 @@ def receipts_prefix(run_id: str) -> str:
 
 def compacted_receipts(run_id: str) -> str:
     """The one object that replaces a recorded run's parts."""
-    return f"{receipts_prefix(run_id)}compacted.jsonl"
+    return f"{receipts_prefix(run_id)}compacted.jsonl.gz"
 
 
 def claim_path(run_id: str) -> str:
@@ -93,6 +93,11 @@ def beat_path(run_id: str) -> str:
 def manifest_part(run_id: str, n: int) -> str:
     """Part `n` (from 0) of what a run was asked to do."""
     return f"{OWN_FOLDER}/runs/{_checked(run_id)}/manifest-{n:05}.jsonl"
+
+
+def manifest_head(run_id: str) -> str:
+    """What all parts of a run's manifest have in common."""
+    return f"{OWN_FOLDER}/runs/{_checked(run_id)}/manifest.json"
 
 
 def failures_path(run_id: str) -> str:

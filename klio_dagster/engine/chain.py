@@ -1,0 +1,233 @@
+"""One entity through its chain: values in memory, each output stored once, a receipt for each."""
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from klio_dagster.codecs.hashing import data_version
+from klio_dagster.codecs.registry import codec_from_json
+from klio_dagster.core.entity import Result
+from klio_dagster.core.manifest import Manifest, PartSpec, Task
+from klio_dagster.core.output import Dumped, OutputCodec, Scalar
+from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
+from klio_dagster.engine.inputs import Values, one_line
+from klio_dagster.engine.transforms import BoundTransform
+from klio_dagster.errors import EntityError, KlioError
+from klio_dagster.store.layout import output_path
+from klio_dagster.store.store import Store
+
+Begin = Callable[[str, PartSpec], None]
+"""Told the asset and the part (itself or one of its steps) that is computed for it next."""
+Write = Callable[[Receipt], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An asset was computed and stored."""
+
+    data: Dumped
+    result: Result
+    uri: str
+
+
+def blocked_by(
+    failed: str, chain: Mapping[str, PartSpec], waiting: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """The assets that cannot be computed because one failed, each with what it depends on.
+
+    Args:
+        failed: the asset that failed.
+        chain: parts by name.
+        waiting: assets not computed yet, upstream first.
+    """
+    lost = {failed}
+    for name in waiting:
+        cause = next((dep for dep in chain[name].inputs if dep in lost), None)
+        if cause is not None:
+            lost.add(name)
+            yield name, cause
+
+
+class EntityChain:
+    """Computes tasks of one manifest, one after the other, in this process.
+
+    Args:
+        manifest: the run's head.
+        store: where outputs lie.
+        write: makes a receipt durable.
+        begin: told before each computation, so that a supervisor knows what was running.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        store: Store,
+        write: Write,
+        begin: Begin,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._manifest = manifest
+        self._store = store
+        self._write = write
+        self._begin = begin
+        self._clock = clock
+        self._chain = {part.name: part for part in manifest.chain}
+        self._codecs: dict[str, OutputCodec] = {
+            part.name: codec_from_json(part.codec)
+            for part in manifest.chain
+            if part.codec is not None
+        }
+        self._transforms: dict[str, BoundTransform] = {}
+
+    def import_transforms(self) -> None:
+        """Import what the chain needs, so that no entity's time pays for it.
+
+        A transform that cannot be imported is left to fail where it is computed.
+        """
+        for name in self._chain:
+            try:
+                self._transform(name)
+            except Exception:  # noqa: S112, PERF203 - reported by the first entity that needs it
+                continue
+
+    def run(self, task: Task) -> None:
+        """Compute the task's assets; every one of them has a receipt afterwards.
+
+        Raises:
+            StoreUnavailableError: a receipt could not be written.
+        """
+        values = Values(task, self._store, self._chain, self._codecs)
+        versions = dict(task.versions)
+        blocked: dict[str, str] = {}
+        for position, name in enumerate(task.run):
+            if name in blocked:
+                self._write(self._receipt(task, name, _blocked(blocked[name]), {}, self._clock()))
+                continue
+            started, cpu = self._clock(), time.process_time()
+            outcome = self._attempt(task, name, values)
+            receipt = self._receipt(
+                task, name, outcome, versions, started, time.process_time() - cpu
+            )
+            self._write(receipt)
+            if isinstance(outcome, Failure):
+                blocked |= blocked_by(name, self._chain, task.run[position + 1 :])
+            else:
+                versions[name] = receipt.data_version
+
+    def _attempt(self, task: Task, name: str, values: Values) -> Done | Failure:
+        """Compute and store one asset. User code runs here and nowhere else."""
+        try:
+            for step in self._steps(name, values):
+                self._begin(name, step)
+                values.keep_step(step.name, self._transform(step.name)(values, self._store))
+            part = self._chain[name]
+            self._begin(name, part)
+            value = self._transform(name)(values, self._store)
+            result = value if isinstance(value, Result) else Result(value)
+            dumped = self._codecs[name].dump(result.value)
+            path = output_path(part.key, task.entity, self._codecs[name].suffix)
+            metadata = _plain(result.metadata)
+            self._store.put(path, dumped.data)
+        except (Exception, SystemExit) as error:  # the only broad except: user code ends here
+            return _failure(error)
+        values.keep_output(name, dumped.value, dumped.data)
+        return Done(dumped, Result(None, metadata, result.figures), self._store.uri(path))
+
+    def _steps(self, name: str, values: Values) -> list[PartSpec]:
+        """The steps an asset needs that were not computed yet, upstream first."""
+        needed: set[str] = set()
+        waiting = [name]
+        while waiting:
+            for dep in self._chain[waiting.pop()].deps.values():
+                part = self._chain.get(dep)
+                if part and part.is_step and not values.has(dep):
+                    needed.add(dep)
+                    waiting.append(dep)
+        return [part for part in self._manifest.chain if part.name in needed]
+
+    def _transform(self, name: str) -> BoundTransform:
+        if name not in self._transforms:
+            self._transforms[name] = BoundTransform.of(self._chain[name])
+        return self._transforms[name]
+
+    def _receipt(
+        self,
+        task: Task,
+        name: str,
+        outcome: Done | Failure,
+        versions: Mapping[str, str],
+        started: float,
+        cpu_s: float = 0.0,
+    ) -> Receipt:
+        part = self._chain[name]
+        common = Receipt(
+            run=self._manifest.run,
+            attempt=self._manifest.attempt,
+            entity=task.entity,
+            asset=part.key,
+            code_version=part.code_version,
+            inputs={key: versions[dep] for dep, key in part.inputs.items() if dep in versions},
+            started_at=round(started, 6),
+            finished_at=round(self._clock(), 6),
+            cpu_s=round(cpu_s, 6),
+        )
+        if isinstance(outcome, Failure):
+            return replace(common, failure=outcome)
+        return replace(
+            common,
+            uri=outcome.uri,
+            size=len(outcome.data.data),
+            data_version=data_version(outcome.data.data),
+            codec=part.codec or {},
+            metadata={**outcome.data.metadata, **outcome.result.metadata},
+            figures={**outcome.data.figures, **outcome.result.figures},
+        )
+
+
+def failed_receipt(
+    manifest: Manifest, task: Task, part: PartSpec, failure: Failure, finished_at: float
+) -> Receipt:
+    """The receipt of an attempt whose worker could not write one any more."""
+    return Receipt(
+        run=manifest.run,
+        attempt=manifest.attempt,
+        entity=task.entity,
+        asset=part.key,
+        code_version=part.code_version,
+        started_at=round(finished_at, 6),
+        finished_at=round(finished_at, 6),
+        failure=failure,
+    )
+
+
+def _blocked(cause: str) -> Failure:
+    return Failure(UPSTREAM_FAILED, f"not computed because '{cause}' failed")
+
+
+def _failure(error: BaseException) -> Failure:
+    if isinstance(error, SystemExit):
+        return Failure("SystemExit", f"the transform called sys.exit({error.code!r})")
+    text = "".join(traceback.format_exception(error))
+    transient = isinstance(error, KlioError) and error.transient
+    return Failure(type(error).__name__, one_line(error), text, transient)
+
+
+def _plain(metadata: Mapping[str, object]) -> dict[str, Scalar]:
+    """A transform's metadata as text, numbers and truth values; numpy's scalars are converted.
+
+    Raises:
+        EntityError: something else is in it.
+    """
+    plain: dict[str, Scalar] = {}
+    for name, value in metadata.items():
+        scalar = value.item() if hasattr(value, "item") else value  # pyright: ignore
+        if not isinstance(scalar, str | int | float | bool):
+            raise EntityError(
+                f"metadata '{name}' is {type(value).__name__}",
+                where="Result",
+                fix="use text, numbers or truth values",
+            )
+        plain[name] = scalar
+    return plain

@@ -1,0 +1,53 @@
+"""What pool and worker say to each other: JSON frames, a line each, on a pipe."""
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+_READ_AT_ONCE = 1 << 16
+
+READY = "ready"
+"""Worker: it has imported what it needs."""
+BEGIN = "begin"
+"""Worker: `[BEGIN, asset, part, timeout_s]`, about to compute a part for an asset."""
+DONE = "done"
+"""Worker: every asset of the entity has its receipt."""
+
+
+def encode_frame(content: object) -> bytes:
+    """A frame as bytes."""
+    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+
+
+def send(pipe: int, content: object) -> None:
+    """Write a frame whole.
+
+    Raises:
+        OSError: the other side has gone.
+    """
+    data = memoryview(encode_frame(content))
+    while data:
+        data = data[os.write(pipe, data) :]
+
+
+@dataclass(slots=True)
+class FrameReader:
+    """Takes frames off a pipe, as many as have arrived."""
+
+    pipe: int
+    _rest: bytes = b""
+
+    def read(self) -> list[Any] | None:
+        """The frames of one read; None at the end of the pipe.
+
+        A frame cut off by the end of the pipe is dropped: its sender is dead.
+        """
+        try:
+            data = os.read(self.pipe, _READ_AT_ONCE)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            return None
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [json.loads(line) for line in lines]

@@ -1,0 +1,181 @@
+"""The inputs of one entity: from the chain's memory, from the store, from the source."""
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from klio_dagster.audio.clip import AudioClip
+from klio_dagster.audio.read import read_audio
+from klio_dagster.codecs.registry import codec_from_json
+from klio_dagster.core.manifest import PartSpec, Task
+from klio_dagster.core.output import RELOAD, OutputCodec
+from klio_dagster.core.reference import Transform, source_annotation
+from klio_dagster.errors import ConfigError, EntityError, KlioError, ObjectNotFoundError
+from klio_dagster.store.layout import output_path
+from klio_dagster.store.sources import read_source, source_file
+from klio_dagster.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """An external input as a file on this machine, for transforms that open it themselves.
+
+    Args:
+        path: the file; it must not be changed.
+        uri: where it came from.
+    """
+
+    path: Path
+    uri: str
+
+
+ReadSource = Callable[[Store, str], object]
+
+
+def source_reader(transform: Transform, where: str) -> ReadSource:
+    """How a transform wants its source, by the annotation of its parameter.
+
+    Raises:
+        ConfigError: the annotation is none of AudioClip, bytes and SourceFile.
+    """
+    annotation = source_annotation(transform)
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    readers: dict[str, ReadSource] = {
+        "AudioClip": _as_clip,
+        "bytes": read_source,
+        "SourceFile": _as_file,
+    }
+    reader = readers.get(str(name).rpartition(".")[2])
+    if reader is None:
+        shown = "nothing" if annotation in (None, inspect.Parameter.empty) else repr(annotation)
+        raise ConfigError(
+            f"parameter 'source' is annotated with {shown}",
+            where=where,
+            fix="annotate it with AudioClip, bytes or SourceFile: that says how it is read",
+        )
+    return reader
+
+
+def _as_clip(store: Store, path: str) -> AudioClip:
+    return read_audio(read_source(store, path), where=path)
+
+
+def _as_file(store: Store, path: str) -> SourceFile:
+    file, uri = source_file(store, path)
+    return SourceFile(file, uri)
+
+
+@dataclass(slots=True)
+class Values:
+    """What one entity's chain has computed or loaded so far.
+
+    Args:
+        task: the entity's task.
+        store: where outputs lie.
+        chain: the parts by name.
+        codecs: output codec of each asset of the chain.
+    """
+
+    task: Task
+    store: Store
+    chain: Mapping[str, PartSpec]
+    codecs: Mapping[str, OutputCodec]
+    _values: dict[str, object] = field(default_factory=dict[str, object])
+    _stored: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+    def keep_output(self, name: str, value: object, data: bytes) -> None:
+        """What an asset stored: its canonical value, or bytes to load for each consumer."""
+        if value is RELOAD:
+            self._stored[name] = data
+        else:
+            self._values[name] = value
+
+    def keep_step(self, name: str, value: object) -> None:
+        """What a step computed. Arrays are passed on read-only, so that no consumer sees another's
+        changes; anything else is copied for each."""
+        if isinstance(value, np.ndarray):
+            value = value.view()
+            value.flags.writeable = False
+        self._values[name] = value
+
+    def has(self, name: str) -> bool:
+        """It was computed already."""
+        return name in self._values or name in self._stored
+
+    def input(self, name: str) -> object:
+        """The value of an asset of the chain, a step, or an asset outside the group.
+
+        Raises:
+            EntityError: what is stored cannot be loaded.
+        """
+        if name in self._values:
+            value = self._values[name]
+            return value if _is_unchangeable(value) else copy.deepcopy(value)
+        outside = self.task.outside.get(name)
+        if outside is not None:
+            return self._loaded(name, codec_from_json(outside.codec), outside.uri)
+        if name not in self.chain:
+            raise EntityError(
+                f"there is no stored output of '{name}'",
+                where=f"entity '{self.task.entity}'",
+                fix=f"compute '{name}' first",
+            )
+        codec = self.codecs[name]
+        return self._loaded(
+            name, codec, output_path(self.chain[name].key, self.task.entity, codec.suffix)
+        )
+
+    def is_loadable(self, name: str) -> bool:
+        """It has a value for each entity; an unpartitioned asset has not."""
+        return name in self.chain or name in self.task.outside
+
+    def source(self, pattern: str) -> str:
+        """What the listing matched for this entity.
+
+        Raises:
+            EntityError: nothing.
+        """
+        path = self.task.sources.get(pattern)
+        if path is None:
+            raise EntityError(
+                f"nothing matches '{pattern}'",
+                where=f"entity '{self.task.entity}'",
+                fix="put the recording there, then run again",
+            )
+        return path
+
+    def _loaded(self, name: str, codec: OutputCodec, path: str) -> object:
+        data = self._stored.get(name)
+        if data is None:
+            data = self._stored[name] = self._get(name, path)
+        value = codec.load(data, where=path)
+        if _is_unchangeable(value):
+            self._values[name] = value
+        return value
+
+    def _get(self, name: str, path: str) -> bytes:
+        try:
+            return read_source(self.store, path)
+        except ObjectNotFoundError as error:
+            raise EntityError(
+                "the ledger says it is stored, but it is not there",
+                where=path,
+                fix=f"compute '{name}' again with force",
+            ) from error
+
+
+def _is_unchangeable(value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return not value.flags.writeable
+    return isinstance(value, AudioClip | str | bytes | int | float | bool | None)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message as one line of bounded length."""
+    text = str(error) if isinstance(error, KlioError) else str(error) or type(error).__name__
+    line = " ".join(text.split())
+    return line if len(line) <= 500 else f"{line[:497]}..."
