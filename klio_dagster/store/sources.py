@@ -1,0 +1,221 @@
+"""`tracks/{entity}.flac`: from one bulk listing to entities, files and versions.
+
+The direction is always from a file that exists to an entity id. An id is never joined into a path,
+so no id, however it is spelled, can name a file outside the pattern's folder.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from klio_dagster.core.ids import id_problem
+from klio_dagster.errors import ConfigError
+from klio_dagster.store.layout import OWN_FOLDER
+from klio_dagster.store.objects import ObjectInfo, ObjectStore
+from klio_dagster.store.store import Store
+from klio_dagster.store.url import REMOTE_SCHEMES
+
+_TOKEN = re.compile(r"(\{entity\}|\{entity:path\}|\*)")
+_TOKENS = {
+    "{entity}": r"(?P<entity>[^/]+)",
+    "{entity:path}": r"(?P<entity>[^/]+(?:/[^/]+)*)",
+    "*": r"[^/]*",
+}
+_FILE = "file://"
+
+
+class SourceObject(NamedTuple):
+    """One file an entity starts from.
+
+    Args:
+        path: relative to the store; for a pattern with a URL the whole location, literally
+            (nothing in it is percent-encoded).
+        version: changes when the content does: etag, or size and time in microseconds.
+        size: in bytes.
+    """
+
+    path: str
+    version: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePattern:
+    """Which files are sources, and which part of their path is the entity id.
+
+    Args:
+        text: as the user wrote it.
+        root: the folder to list if it is not in the store, a path or a URL; otherwise empty.
+        prefix: folder to list in the store or below the root, with its slash, or empty.
+        expression: matches the path of a source, with a group `entity`.
+    """
+
+    text: str
+    root: str
+    prefix: str
+    expression: re.Pattern[str]
+
+    @classmethod
+    def parse(cls, text: str) -> "SourcePattern":
+        """Parse a pattern: `{entity}` is one part of a path, `{entity:path}` several.
+
+        `*` is any text within one part. Everything else is literal.
+
+        Args:
+            text: relative to the store, or beginning with `file:///`, `gs://`, `s3://`, `az://`.
+
+        Raises:
+            ConfigError: there is not exactly one entity in it, or it leaves the store.
+        """
+        scheme, separator, rest = text.rpartition("://")
+        parts = (rest if separator else text).split("/")
+        entities = [piece for piece in _TOKEN.findall(text) if piece != "*"]
+        if len(entities) != 1:
+            raise _malformed(text, "it must contain {entity} or {entity:path} exactly once")
+        if re.search(r"[{}]", _TOKEN.sub("", text)):
+            raise _malformed(text, "it contains a brace that is none of {entity}")
+        if "\0" in text or not {".", ".."}.isdisjoint(parts):
+            raise _malformed(text, "it contains '.', '..' or a NUL")
+        first = next(i for i, part in enumerate(parts) if _TOKEN.search(part))
+        expression = re.compile("/".join(_expression(part) for part in parts[first:]))
+        if not separator:
+            if "" in parts:
+                raise _malformed(text, "it is absolute or has an empty part")
+            if parts[0].casefold() == OWN_FOLDER:
+                raise _malformed(text, f"{OWN_FOLDER}/ is ours")
+            prefix = "".join(f"{part}/" for part in parts[:first])
+            return cls(text, "", prefix, expression)
+        if scheme not in {"file", *REMOTE_SCHEMES}:
+            raise _malformed(text, f"sources cannot be read from {scheme}://")
+        if first == 0 or "" in parts[1:] or "?" in "".join(parts[:first]):
+            raise _malformed(text, "its bucket or one of its folders is no plain name")
+        if (parts[0] == "") != (scheme == "file"):
+            raise _malformed(text, "a bucket follows gs://, s3:// and az://, a slash file://")
+        folder = "/".join(parts[:first])
+        # A path and not a file URL, so that nothing in it is decoded: a pattern is literal.
+        root = (folder or "/") if scheme == "file" else f"{scheme}://{folder}"
+        return cls(text, root, "", expression)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceListing:
+    """What one listing found.
+
+    Args:
+        location: what was listed, for messages.
+        matches: the file of each entity.
+        ambiguous: entities that several files match, with those files' paths.
+        refused: ids that cannot be used, with the reason.
+    """
+
+    location: str
+    matches: Mapping[str, SourceObject]
+    ambiguous: Mapping[str, tuple[str, ...]]
+    refused: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSource:
+    """A source that can be read.
+
+    Args:
+        uri: its full location.
+        path: the file it is, or None if it is not on this machine.
+    """
+
+    uri: str
+    path: Path | None
+    _store: ObjectStore
+    _key: str
+
+    def read(self) -> bytes:
+        """All its bytes.
+
+        Raises:
+            ObjectNotFoundError: it was removed since it was listed.
+            ConfigError: the store does not let us read it.
+            StoreUnavailableError: the store did not answer.
+        """
+        return self._store.get(self._key)
+
+
+def list_sources(pattern: SourcePattern, store: ObjectStore) -> SourceListing:
+    """Every entity the pattern's folder holds, from one bulk listing.
+
+    Names of files are taken literally, nothing is unescaped. Our own folder never matches.
+
+    Args:
+        pattern: which files are sources.
+        store: where the pattern is looked for unless it is a URL.
+
+    Raises:
+        ConfigError: the store does not let us list.
+        StoreUnavailableError: it did not answer.
+    """
+    listed = Store.open(pattern.root) if pattern.root else store
+    found: dict[str, list[ObjectInfo]] = {}
+    matches_rest = pattern.expression.fullmatch
+    skip = len(pattern.prefix)
+    for info in listed.list(pattern.prefix):
+        match = matches_rest(info.path, skip)
+        if match is not None and not info.path.startswith(f"{OWN_FOLDER}/"):
+            found.setdefault(match["entity"], []).append(info)
+    matches: dict[str, SourceObject] = {}
+    ambiguous: dict[str, tuple[str, ...]] = {}
+    refused: dict[str, str] = {}
+    for entity_id, infos in sorted(found.items()):
+        problem = id_problem(entity_id)
+        if problem is not None:
+            refused[entity_id] = problem
+        elif len(infos) > 1:
+            ambiguous[entity_id] = tuple(sorted(_location(pattern, listed, i.path) for i in infos))
+        else:
+            info = infos[0]
+            path = _location(pattern, listed, info.path)
+            matches[entity_id] = SourceObject(path, info.version, info.size)
+    return SourceListing(listed.uri(pattern.prefix), matches, ambiguous, refused)
+
+
+def open_source(store: ObjectStore, source: SourceObject) -> OpenedSource:
+    """A listed source, ready to be read.
+
+    Args:
+        store: what the listing was given.
+        source: out of that listing.
+
+    Raises:
+        ConfigError: its path is none that a listing gives.
+    """
+    scheme, separator, rest = source.path.partition("://")
+    if separator and scheme in {"file", *REMOTE_SCHEMES}:
+        bucket, _, key = rest.partition("/")
+        store = _store_at("/" if scheme == "file" else f"{scheme}://{bucket}")
+    else:
+        key = source.path
+    return OpenedSource(store.uri(key), store.local_path(key), store, key)
+
+
+@lru_cache(maxsize=16)
+def _store_at(url: str) -> Store:
+    return Store.open(url)
+
+
+def _location(pattern: SourcePattern, listed: ObjectStore, path: str) -> str:
+    if not pattern.root:
+        return path
+    return listed.uri(path) if "://" in listed.url else _FILE + listed.uri(path)
+
+
+def _expression(part: str) -> str:
+    return "".join(_TOKENS.get(piece) or re.escape(piece) for piece in _TOKEN.split(part))
+
+
+def _malformed(text: str, what: str) -> ConfigError:
+    return ConfigError(
+        what,
+        where=f"source pattern {text!r}",
+        fix="write it like 'tracks/{entity}.flac' or 'gs://bucket/tracks/{entity}.*'",
+    )
