@@ -12,6 +12,7 @@ import sys
 import threading
 from importlib import import_module
 from queue import SimpleQueue
+from typing import Any
 
 from klio_dagster.core.manifest import Manifest, PartSpec, Task
 from klio_dagster.engine.chain import EntityChain
@@ -28,8 +29,10 @@ def main() -> None:
     _die_with_parent()
     frames = FrameReader(requests)
     backlog: SimpleQueue[str] = SimpleQueue()
-    first = frames.read() or []
-    if not first:
+    first: list[Any] | None = []
+    while first == []:
+        first = frames.read()
+    if first is None:
         return
     head, writer = first[0]
     for line in first[1:]:

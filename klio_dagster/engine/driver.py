@@ -1,0 +1,92 @@
+"""Driver (`python -m klio_dagster.engine.driver <manifest>`): carries out a manifest with Beam.
+
+The same entry for every engine. With `--launched` it belongs to the process that started it and
+holds its standard input: when that closes, driver and workers end.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+
+from klio_dagster.core.manifest import Manifest
+from klio_dagster.engine.options import local_options
+from klio_dagster.engine.running import close_pools, running_pool
+from klio_dagster.errors import KlioError
+
+_FAILED = 1
+_ENDED = 143  # as a shell reports SIGTERM
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out the manifest at a path.
+
+    Returns:
+        0 when every task has its receipts, 1 otherwise.
+    """
+    parser = argparse.ArgumentParser(prog="python -m klio_dagster.engine.driver")
+    parser.add_argument("manifest", type=Path, help="the manifest's head, a JSON file")
+    parser.add_argument(
+        "--launched", action="store_true", help="end when the standard input closes"
+    )
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end_now)
+    if options.launched:
+        threading.Thread(target=_end_with_launcher, daemon=True).start()
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        carry_out(Manifest.from_json(options.manifest.read_bytes()))
+    except KlioError as error:
+        sys.stderr.write(f"{error}\n")
+        return _FAILED
+    finally:
+        close_pools()
+    return 0
+
+
+def carry_out(manifest: Manifest) -> None:
+    """Compute every task of a manifest on its engine.
+
+    Raises:
+        ConfigError: the engine's options are wrong, or the store cannot be written to.
+        RunError: the workers cannot go on.
+    """
+    options = local_options(manifest.engine)
+    for module in manifest.install:
+        import_module(module)
+    running_pool(manifest)  # the workers start while Beam is imported
+    from klio_dagster.engine.beam.pipeline import build
+    from klio_dagster.engine.beam.runners import local_pipeline
+
+    pipeline = local_pipeline(options)
+    build(pipeline, manifest)
+    try:
+        pipeline.run().wait_until_finish()
+    except RuntimeError as error:
+        # Beam wraps what a DoFn raises into a RuntimeError of its own and keeps the cause.
+        raise error.__cause__ if isinstance(error.__cause__, KlioError) else error from None
+
+
+def _end_with_launcher() -> None:
+    """Wait for the end of standard input, then end as if told to."""
+    while os.read(0, 4096):
+        pass
+    _exit()
+
+
+def _end_now(_signal: int, _frame: FrameType | None) -> None:
+    _exit()
+
+
+def _exit() -> None:
+    """End at once. The workers see their pipes close and end with their children."""
+    os._exit(_ENDED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

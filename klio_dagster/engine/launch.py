@@ -1,0 +1,107 @@
+"""The run's side of a driver: start it, follow its receipts, end it."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from klio_dagster.core.manifest import Manifest
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.errors import RunError
+from klio_dagster.store.receipts import ReceiptTail
+from klio_dagster.store.store import Store
+
+_POLL_S = 0.1
+_KEPT_LINES = 20  # of the driver's output, for the message when it fails
+_GRACE_S = 2.0
+
+OnReceipts = Callable[[list[Receipt]], None]
+OnOutput = Callable[[str], None]
+
+
+def carry_out(
+    manifest: Manifest,
+    head: Path,
+    store: Store,
+    *,
+    on_receipts: OnReceipts,
+    on_output: OnOutput,
+) -> None:
+    """Start a driver on a manifest and follow it to its end.
+
+    Whatever ends this call early (an exception, an interrupt) ends driver and workers too.
+
+    Args:
+        manifest: the head.
+        head: the file it was written to.
+        store: where the receipts come.
+        on_receipts: takes new receipts, in this thread, while the driver goes on.
+        on_output: takes what driver and user code print, a line at a time, in another thread.
+
+    Raises:
+        RunError: the driver ended before every task had its receipts.
+    """
+    tail = ReceiptTail(store, manifest.run)
+    driver = _start(head)
+    last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+    reader = threading.Thread(target=_read, args=(driver, last_lines, on_output), daemon=True)
+    reader.start()
+    try:
+        is_running = True
+        while is_running:
+            is_running = not _has_ended(driver)
+            for receipts in tail.new():
+                on_receipts(receipts)
+    finally:
+        _end(driver)
+        reader.join(_GRACE_S)
+    if driver.returncode:
+        said = next((line for line in reversed(last_lines) if line.strip()), "it said nothing")
+        raise RunError(
+            f"the driver ended with code {driver.returncode}: {said}",
+            where=f"run {manifest.run}",
+            fix="what is done stays done: mend the cause and run again",
+        )
+
+
+def _start(head: Path) -> "subprocess.Popen[bytes]":
+    # The path of this process goes along, so that workers import what the code location imports.
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return subprocess.Popen(
+        [sys.executable, "-m", "klio_dagster.engine.driver", str(head), "--launched"],
+        stdin=subprocess.PIPE,  # held open as long as this process lives
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,  # a terminal's Ctrl-C reaches this process, which then decides
+    )
+
+
+def _has_ended(driver: "subprocess.Popen[bytes]") -> bool:
+    try:
+        driver.wait(_POLL_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _read(driver: "subprocess.Popen[bytes]", last_lines: "deque[str]", show: OnOutput) -> None:
+    assert driver.stdout
+    for line in driver.stdout:
+        text = line.decode(errors="replace").rstrip("\n")
+        last_lines.append(text)
+        show(text)
+
+
+def _end(driver: "subprocess.Popen[bytes]") -> None:
+    """Close the pipe the driver holds on to; it ends with its workers."""
+    assert driver.stdin
+    driver.stdin.close()
+    try:
+        driver.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        driver.kill()
+        driver.wait()

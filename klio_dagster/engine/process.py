@@ -1,0 +1,175 @@
+"""One worker process as its supervisor sees it: pipes, what it computes, how it died."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from klio_dagster.core.manifest import Task
+from klio_dagster.core.receipt import Failure
+from klio_dagster.engine.frames import BEGIN, DONE, READY, FrameReader, send
+from klio_dagster.engine.limits import worker_environment
+
+_MOST_OUTPUT_BYTES = 64 * 1024  # of what one entity prints; the rest is cut
+_READ_AT_ONCE = 1 << 16
+
+Show = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Computing:
+    """What a worker is doing: a part, for an asset of an entity.
+
+    Args:
+        asset: name of the asset.
+        part: the asset itself or one of its steps.
+        timeout_s: how long that may take.
+        deadline: when it is over, by the monotonic clock.
+    """
+
+    asset: str
+    part: str
+    timeout_s: float
+    deadline: float
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """A started worker.
+
+    Args:
+        name: names its receipts' part file.
+        process: the operating system's process, leader of its own group.
+        show: takes what the worker's code prints.
+    """
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    show: Show
+    frames: FrameReader = field(init=False)
+    tasks: "deque[Task]" = field(default_factory=deque[Task])
+    """Given to it, the first one being computed."""
+    computing: Computing | None = None
+    is_ready: bool = False
+    timed_out: Computing | None = None
+    _printed: int = 0
+
+    def __post_init__(self) -> None:
+        assert self.process.stdin and self.process.stdout and self.process.stderr
+        self.frames = FrameReader(self.process.stdout.fileno())
+        threading.Thread(
+            target=self._pump, args=(self.process.stderr.fileno(),), daemon=True
+        ).start()
+
+    @classmethod
+    def start(cls, name: str, head: str, show: Show) -> "WorkerProcess":
+        """Start a worker on a manifest.
+
+        Must be called from a thread that lives as long as the worker: Linux tells the worker of
+        its parent's death when the thread ends that started it.
+        """
+        process = subprocess.Popen(
+            [sys.executable, "-m", "klio_dagster.engine.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=worker_environment(os.environ),
+            start_new_session=True,
+        )
+        worker = cls(name, process, show)
+        worker._send([head, name])
+        return worker
+
+    def give(self, task: Task) -> None:
+        """Hand over a task; a worker that has just died gets it too, and loses it with the rest."""
+        self.tasks.append(task)
+        self._send(task.to_line())
+
+    def read(self, now: float) -> bool:
+        """Take in what it says.
+
+        Args:
+            now: monotonic clock, seconds.
+
+        Returns:
+            False when it has closed its side: it is dead.
+        """
+        frames = self.frames.read()
+        if frames is None:
+            return False
+        for frame in frames:
+            self._take(frame, now)
+        return True
+
+    def is_late(self, now: float) -> bool:
+        """What it computes has taken longer than it may."""
+        return self.computing is not None and now > self.computing.deadline
+
+    def kill(self) -> None:
+        """End it and whatever it started."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def close(self) -> None:
+        """End it and give its pipes back."""
+        self.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
+
+    def cause_of_death(self) -> Failure:
+        """Why what it was computing has no result."""
+        computing = self.timed_out or self.computing
+        doing = f" while computing '{computing.part}'" if computing else ""
+        if self.timed_out:
+            return Failure(
+                "Timeout", f"it took longer than timeout_s={self.timed_out.timeout_s:g}{doing}"
+            )
+        code = self.process.wait()
+        if code < 0:
+            name = signal.Signals(-code).name
+            return Failure(name, f"the worker process was ended by {name}{doing}")
+        return Failure("WorkerExit", f"the worker process ended itself with code {code}{doing}")
+
+    def _take(self, frame: Any, now: float) -> None:
+        match frame:
+            case [str(kind), str(asset), str(part), float() | int() as timeout_s] if kind == BEGIN:
+                self.computing = Computing(asset, part, timeout_s, now + timeout_s)
+                self.timed_out = None  # it had finished after all
+            case [str(kind)] if kind == DONE:
+                self.tasks.popleft()
+                self.computing = self.timed_out = None
+                self._printed = 0
+            case [str(kind)] if kind == READY:
+                self.is_ready = True
+            case _:
+                raise ValueError(f"worker {self.name} sent {frame!r}")
+
+    def _send(self, content: object) -> None:
+        assert self.process.stdin
+        try:
+            send(self.process.stdin.fileno(), content)
+        except BrokenPipeError:
+            pass  # it is dead: the supervisor reads that from the other pipe
+
+    def _pump(self, pipe: int) -> None:
+        """Pass on what user code prints, at most 64 KiB an entity, so that it never blocks."""
+        while data := os.read(pipe, _READ_AT_ONCE):
+            before, self._printed = self._printed, self._printed + len(data)
+            room = _MOST_OUTPUT_BYTES - before
+            if room > 0:
+                self.show(data[:room].decode(errors="replace"))
+            if room > 0 and len(data) > room:
+                entity = self.tasks[0].entity if self.tasks else "start-up"
+                self.show(f"\n[klio] {entity}: printed more than 64 KiB, the rest is cut\n")

@@ -1,0 +1,65 @@
+"""The running pool of a manifest in this process, started once however often it is asked for."""
+
+import sys
+
+from klio_dagster.core.manifest import Manifest
+from klio_dagster.engine.options import local_options
+from klio_dagster.engine.pool import SupervisedPool
+from klio_dagster.store.receipts import ReceiptPart, part_receipts
+from klio_dagster.store.store import Store
+
+_SUPERVISOR = "supervisor"
+
+
+class RunningPool:
+    """The pool of one manifest with the part file its supervisor writes to.
+
+    Args:
+        manifest: the run's head.
+
+    Raises:
+        ConfigError: the engine's options are wrong, or the store cannot be written to.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        store = Store.open(manifest.store)
+        self._part = ReceiptPart(store, manifest.run, _SUPERVISOR)
+        self.pool = SupervisedPool(
+            manifest,
+            local_options(manifest.engine).workers,
+            write=self._part.write,
+            finished=lambda writer: part_receipts(store, manifest.run, writer),
+            show=_show,
+        )
+
+    def close(self) -> None:
+        """End the workers."""
+        self.pool.close()
+        self._part.close()
+
+
+# A DoFn arrives pickled and cannot carry a pool; it finds the one of its process by the run's id.
+# The driver starts it before it imports Beam, since both take about as long.
+_pools: dict[str, RunningPool] = {}
+
+
+def running_pool(manifest: Manifest) -> RunningPool:
+    """The pool of a manifest in this process, started by the first who asks.
+
+    Raises:
+        ConfigError: the engine's options are wrong, or the store cannot be written to.
+    """
+    if manifest.run not in _pools:
+        _pools[manifest.run] = RunningPool(manifest)
+    return _pools[manifest.run]
+
+
+def close_pools() -> None:
+    """End the workers of every pool of this process."""
+    while _pools:
+        _pools.popitem()[1].close()
+
+
+def _show(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
