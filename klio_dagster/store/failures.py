@@ -15,9 +15,21 @@ from klio_dagster.errors import (
 from klio_dagster.store.url import hide_secrets
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_OS_ERRORS: tuple[tuple[frozenset[int], type[KlioError], str], ...] = (
+    (frozenset({errno.ENOENT}), ObjectNotFoundError, "check that it was written and not removed"),
+    (
+        frozenset({errno.EACCES, errno.EPERM, errno.EROFS}),
+        ConfigError,
+        "let this user read and write there, or use another store",
+    ),
+    (
+        frozenset({errno.ENOTDIR, errno.EEXIST, errno.EISDIR}),
+        ConfigError,
+        "a file stands where a folder is needed, or the reverse: move it away",
+    ),
+    (frozenset({errno.ENAMETOOLONG, errno.ELOOP}), ConfigError, "use a shorter path"),
+    (frozenset({errno.ENOSPC, errno.EDQUOT}), StoreUnavailableError, "free some space"),
+)
 
 # First match wins; obstore's classes are siblings below BaseError.
 _FIXES: tuple[tuple[type[Exception], type[KlioError], str], ...] = (
@@ -65,12 +77,7 @@ def store_error(error: Exception, where: str) -> KlioError:
 
 def _os_error(code: int, where: str) -> KlioError:
     what = os.strerror(code).lower()
-    if code == errno.ENOENT:
-        return ObjectNotFoundError("there is no such object", where, "check that it was written")
-    if code in _NOT_ALLOWED:
-        return ConfigError(what, where, "let this user read and write the store, or use another")
-    if code in _NO_SPACE:
-        return StoreUnavailableError(what, where, "free some space, then run again")
-    if code in _NO_FOLDER:
-        return ConfigError(what, where, "a file stands where a folder is needed, or a name is bad")
+    for codes, ours, fix in _OS_ERRORS:
+        if code in codes:
+            return ours(what, where, fix)
     return StoreUnavailableError(what, where, "check the disk, then run again")

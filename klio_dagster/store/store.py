@@ -11,7 +11,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
-from klio_dagster.errors import ObjectNotFoundError
+from klio_dagster.errors import ConfigError, ObjectNotFoundError
 from klio_dagster.store import local
 from klio_dagster.store.failures import STORE_ERRORS, store_error
 from klio_dagster.store.objects import ObjectInfo, check_path, check_prefix
@@ -242,7 +242,11 @@ class Store:
                 return LocalStore(self._root, mkdir=True)
             return self._remote_client()
         except STORE_ERRORS as error:
-            raise store_error(error, self.url) from error
+            known = store_error(error, self.url)
+            if self._root is not None:
+                raise known from error
+            # Nobody was asked yet, so it can only be what we were told.
+            raise ConfigError(known.what, known.where, "correct the store's options") from None
 
     def _remote_client(self) -> AzureStore | GCSStore | MemoryStore | S3Store:
         scheme, _, rest = self.url.partition("://")
