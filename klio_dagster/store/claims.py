@@ -272,15 +272,16 @@ def process_started(pid: int) -> int | None:
 
 
 def _is_gone(claim: Claim) -> bool:
-    if claim.process_started is not None:
-        return process_started(claim.pid) != claim.process_started
+    started = process_started(claim.pid)
+    if started is not None:
+        return claim.process_started not in {None, started}
     try:
         os.kill(claim.pid, 0)
     except ProcessLookupError:
         return True
-    except OSError:  # it is there and belongs to somebody else
+    except OSError:  # it is there and belongs to somebody whose processes we are not shown
         return False
-    return False
+    return _machine() != ""  # where there is /proc, only a zombie has a number and no start
 
 
 def _state(claim: Claim, age_s: float) -> ClaimState:
