@@ -34,6 +34,7 @@ FOLDINGS: dict[str, Callable[[str], str]] = {
         pytest.param("a\x85b", "control character", id="next line"),
         pytest.param("a...b", "'...'", id="three dots"),
         pytest.param("a....b", "'...'", id="four dots"),
+        pytest.param("x" * 257, "257 bytes", id="one byte too many"),
         pytest.param("x" * 300, "300 bytes", id="300 bytes"),
         pytest.param("é" * 129, "258 bytes", id="258 bytes in 129 characters"),
         pytest.param("   ", "white space", id="only spaces"),
@@ -125,7 +126,7 @@ def test_names_and_keys_stay_within_what_file_systems_and_buckets_take(entity_id
         pytest.param("é" * 128, id="escapes of six bytes"),
         pytest.param("a" * 198 + "%" * 58, id="cut behind a percent sign"),
         pytest.param("a" * 197 + "日本", id="cut inside hexadecimal digits"),
-        pytest.param("a" * 197 + "日.b", id="cut before a dot"),
+        pytest.param("a" * 196 + "%.bcd", id="cut before a dot"),
     ],
 )
 def test_a_long_name_is_never_cut_inside_an_escape(entity_id: str):
@@ -133,6 +134,7 @@ def test_a_long_name_is_never_cut_inside_an_escape(entity_id: str):
 
     assert len(parts) > 1
     assert all(re.fullmatch(r"(?:%[0-9A-F]{2}|[^%])+", part) for part in parts)
+    assert not any(part.startswith(".") for part in parts)
 
 
 @pytest.mark.parametrize(

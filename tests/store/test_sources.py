@@ -151,15 +151,15 @@ def test_a_source_of_the_store_is_read_as_bytes_or_as_a_file(tmp_path: Path):
 
 
 def test_sources_may_lie_outside_the_store_if_a_url_says_so(tmp_path: Path):
-    (tmp_path / "100% music").mkdir()
-    (tmp_path / "100% music/%41.flac").write_bytes(b"music")
+    (tmp_path / "%41 music").mkdir()
+    (tmp_path / "%41 music/%41.flac").write_bytes(b"music")
     store = Store.open(str(tmp_path / "data"))
-    pattern = SourcePattern.parse(f"file://{tmp_path}/100% music/{{entity}}.flac")
+    pattern = SourcePattern.parse(f"file://{tmp_path}/%41 music/{{entity}}.flac")
 
     source = list_sources(pattern, store).matches["%41"]
 
-    assert source.path == f"file://{tmp_path}/100% music/%41.flac"
-    assert open_source(store, source).path == tmp_path / "100% music/%41.flac"
+    assert source.path == f"file://{tmp_path}/%41 music/%41.flac"
+    assert open_source(store, source).path == tmp_path / "%41 music/%41.flac"
     assert open_source(store, source).read() == b"music"
 
 

@@ -189,6 +189,19 @@ def test_one_strangely_named_file_does_not_hide_the_others(tmp_path: Path):
     assert "good.flac" in listed
 
 
+def test_a_file_that_is_removed_during_a_listing_is_left_out(tmp_path: Path):
+    for n in range(5):
+        (tmp_path / f"{n}.flac").touch()
+    store = Store.open(str(tmp_path))
+    paths = [info.path for info in store.list()]
+
+    listing = store.list()
+    next(listing)
+    (tmp_path / paths[1]).unlink()
+
+    assert [info.path for info in listing] == paths[2:]
+
+
 def test_links_are_followed_but_never_in_circles(tmp_path: Path):
     (tmp_path / "album").mkdir()
     (tmp_path / "album/a.flac").write_bytes(b"abc")
