@@ -125,7 +125,7 @@ class MemoryStore:
         Raises:
             ConfigError: the path leaves the store.
         """
-        check_path(path)
+        check_prefix(path)
         return None
 
     def _write(self, key: str, data: bytes) -> None:

@@ -91,7 +91,7 @@ class ObjectStore(Protocol):
         ...
 
     def local_path(self, path: str) -> Path | None:
-        """The file an object is, or None if it is not on this machine."""
+        """The file or folder a path is (the store's own for ``), or None if not on this machine."""
         ...
 
 

@@ -224,13 +224,16 @@ class Store:
         return f"{self.url.rstrip('/')}/{path}" if self.url != "memory://" else self.url + path
 
     def local_path(self, path: str) -> Path | None:
-        """The file an object is, or None if it is not on this machine.
+        """The file or folder a path is, or None if it is not on this machine.
+
+        Args:
+            path: of an object or a folder; the empty one is the store's own folder.
 
         Raises:
             ConfigError: the path leaves the store.
         """
-        key = check_path(path)
-        return None if self._root is None else self._root / key
+        inside = check_prefix(path)
+        return None if self._root is None else self._root / inside
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"

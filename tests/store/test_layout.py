@@ -60,7 +60,7 @@ def test_everything_of_a_run_lies_in_our_own_folder():
         layout.beat_path("r-1"),
         layout.manifest_part("r-1", 12),
         layout.failures_path("r-1"),
-        layout.observed_sources_path("team/recording"),
+        layout.summary_path("r-1"),
     ]
 
     assert paths == [
@@ -70,7 +70,7 @@ def test_everything_of_a_run_lies_in_our_own_folder():
         "_klio/open/r-1/beat",
         "_klio/runs/r-1/manifest-00012.jsonl",
         "_klio/runs/r-1/failures.jsonl",
-        "_klio/sources/team/recording.jsonl",
+        "_klio/runs/r-1/summary.json",
     ]
 
 

@@ -131,9 +131,16 @@ def test_of_many_writers_exactly_one_creates_the_object(store: ObjectStore):
 def test_a_path_that_leaves_the_store_is_refused(store: ObjectStore, path: str):
     touches = (store.get, store.head, store.exists, store.delete, store.get_or_none)
 
-    for touch in (*touches, store.local_path, lambda p: store.put(p, b"")):
+    for touch in (*touches, lambda p: store.put(p, b""), lambda p: store.put_if_absent(p, b"")):
         with pytest.raises(ConfigError, match="does not stay inside the store"):
             touch(path)
+
+
+@pytest.mark.parametrize("folder", ["../a/", "a/../b", "/a", "a//", "."], ids=repr)
+def test_a_folder_outside_the_store_is_refused(store: ObjectStore, folder: str):
+    for look in (store.local_path, lambda f: list(store.list(f))):
+        with pytest.raises(ConfigError, match="does not stay inside the store"):
+            look(folder)
 
 
 @pytest.mark.parametrize("entity_id", HOSTILE_IDS)
@@ -167,6 +174,7 @@ def test_a_store_opens_again_by_its_own_url(tmp_path: Path):
 
     assert again.get("a") == b"x"
     assert str(tmp_path / "data") in repr(again)
+    assert again.local_path("") == tmp_path / "data"
 
 
 def test_empty_folders_vanish_with_their_last_object(tmp_path: Path):
