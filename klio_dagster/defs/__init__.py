@@ -1,1 +1,4 @@
-"""What a user writes in a code location: decorator, resource, run config. Imports ledger, engine.launch and below."""
+"""What a user writes in a code location: decorator, resource, run config.
+
+Imports ledger, engine.launch and what lies below.
+"""

@@ -1,1 +1,4 @@
-"""Carries out a manifest: driver, pool, workers, receipts. Never Dagster; only engine/beam knows Beam."""
+"""Carries out a manifest: driver, pool, workers, receipts.
+
+Never Dagster; only engine/beam knows Beam.
+"""

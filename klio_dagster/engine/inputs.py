@@ -16,7 +16,7 @@ from klio_dagster.core.output import RELOAD, OutputCodec
 from klio_dagster.core.reference import Transform, source_annotation
 from klio_dagster.errors import ConfigError, EntityError, KlioError, ObjectNotFoundError
 from klio_dagster.store.layout import output_path
-from klio_dagster.store.sources import read_source, source_file
+from klio_dagster.store.sources import SourceObject, open_source
 from klio_dagster.store.store import Store
 
 
@@ -46,7 +46,7 @@ def source_reader(transform: Transform, where: str) -> ReadSource:
     name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
     readers: dict[str, ReadSource] = {
         "AudioClip": _as_clip,
-        "bytes": read_source,
+        "bytes": _as_bytes,
         "SourceFile": _as_file,
     }
     reader = readers.get(str(name).rpartition(".")[2])
@@ -60,13 +60,23 @@ def source_reader(transform: Transform, where: str) -> ReadSource:
     return reader
 
 
+def _as_bytes(store: Store, path: str) -> bytes:
+    return open_source(store, SourceObject(path, "", 0)).read()
+
+
 def _as_clip(store: Store, path: str) -> AudioClip:
-    return read_audio(read_source(store, path), where=path)
+    return read_audio(_as_bytes(store, path), where=path)
 
 
 def _as_file(store: Store, path: str) -> SourceFile:
-    file, uri = source_file(store, path)
-    return SourceFile(file, uri)
+    opened = open_source(store, SourceObject(path, "", 0))
+    if opened.path is None:
+        raise ConfigError(
+            "it is not a file on this machine",
+            where=opened.uri,
+            fix="annotate `source` with AudioClip or bytes",
+        )
+    return SourceFile(opened.path, opened.uri)
 
 
 @dataclass(slots=True)
@@ -117,7 +127,9 @@ class Values:
             return value if _is_unchangeable(value) else copy.deepcopy(value)
         outside = self.task.outside.get(name)
         if outside is not None:
-            return self._loaded(name, codec_from_json(outside.codec), outside.uri)
+            # An output of another group may lie in another store: its uri says where.
+            path = outside.uri if "://" in outside.uri else f"file://{outside.uri}"
+            return self._loaded(name, codec_from_json(outside.codec), path)
         if name not in self.chain:
             raise EntityError(
                 f"there is no stored output of '{name}'",
@@ -159,7 +171,7 @@ class Values:
 
     def _get(self, name: str, path: str) -> bytes:
         try:
-            return read_source(self.store, path)
+            return _as_bytes(self.store, path)
         except ObjectNotFoundError as error:
             raise EntityError(
                 "the ledger says it is stored, but it is not there",

@@ -11,6 +11,7 @@ from pathlib import Path
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.errors import RunError
+from klio_dagster.store.layout import manifest_head
 from klio_dagster.store.receipts import ReceiptTail
 from klio_dagster.store.store import Store
 
@@ -24,7 +25,6 @@ OnOutput = Callable[[str], None]
 
 def carry_out(
     manifest: Manifest,
-    head: Path,
     store: Store,
     *,
     on_receipts: OnReceipts,
@@ -35,8 +35,7 @@ def carry_out(
     Whatever ends this call early (an exception, an interrupt) ends driver and workers too.
 
     Args:
-        manifest: the head.
-        head: the file it was written to.
+        manifest: the head, which is in the store.
         store: where the receipts come.
         on_receipts: takes new receipts, in this thread, while the driver goes on.
         on_output: takes what driver and user code print, a line at a time, in another thread.
@@ -45,7 +44,7 @@ def carry_out(
         RunError: the driver ended before every task had its receipts.
     """
     tail = ReceiptTail(store, manifest.run)
-    driver = _start(head)
+    driver = _start(store.uri(manifest_head(manifest.run)))
     last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
     reader = threading.Thread(target=_read, args=(driver, last_lines, on_output), daemon=True)
     reader.start()
@@ -58,6 +57,8 @@ def carry_out(
     finally:
         _end(driver)
         reader.join(_GRACE_S)
+        for receipts in tail.new():
+            on_receipts(receipts)
     if driver.returncode:
         said = next((line for line in reversed(last_lines) if line.strip()), "it said nothing")
         raise RunError(
@@ -67,11 +68,11 @@ def carry_out(
         )
 
 
-def _start(head: Path) -> "subprocess.Popen[bytes]":
+def _start(head: str) -> "subprocess.Popen[bytes]":
     # The path of this process goes along, so that workers import what the code location imports.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return subprocess.Popen(
-        [sys.executable, "-m", "klio_dagster.engine.driver", str(head), "--launched"],
+        [sys.executable, "-m", "klio_dagster.engine.driver", head, "--launched"],
         stdin=subprocess.PIPE,  # held open as long as this process lives
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

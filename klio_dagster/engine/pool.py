@@ -220,6 +220,4 @@ class SupervisedPool:
         return [task.without([name for name in task.run if name not in left])] if left else []
 
     def _fail(self, task: Task, name: str, failure: Failure) -> None:
-        self._write(
-            failed_receipt(self._manifest, task, self._chain[name], failure, self._clock())
-        )
+        self._write(failed_receipt(self._manifest, task, self._chain[name], failure, self._clock()))

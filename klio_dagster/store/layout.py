@@ -4,7 +4,6 @@
 _klio/receipts/<run id>/...                      receipts, compacted once they are recorded
 _klio/open/<run id>/claim.json, beat             what a started run holds
 _klio/runs/<run id>/manifest-00000.jsonl, ...    what a run was asked to do, and what failed
-_klio/sources/<asset>.jsonl                      source versions last reported to Dagster
 """
 
 import re
@@ -105,9 +104,9 @@ def failures_path(run_id: str) -> str:
     return f"{OWN_FOLDER}/runs/{_checked(run_id)}/failures.jsonl"
 
 
-def observed_sources_path(asset: str) -> str:
-    """Versions of an asset's sources as they were last reported to Dagster."""
-    return f"{OWN_FOLDER}/sources/{check_asset(asset)}.jsonl"
+def summary_path(run_id: str) -> str:
+    """What a run did, counted."""
+    return f"{OWN_FOLDER}/runs/{_checked(run_id)}/summary.json"
 
 
 def _checked(run_id: str) -> str:

@@ -1,1 +1,4 @@
-"""The Beam pipeline that spreads a manifest over the pool. The only room that imports apache_beam."""
+"""The Beam pipeline that spreads a manifest over the pool.
+
+The only room that imports apache_beam.
+"""

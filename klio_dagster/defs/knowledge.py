@@ -1,0 +1,126 @@
+"""What a plan is made from, gathered in bulk: ledger records, source listings, live claims."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from klio_dagster.core.manifest import Outside
+from klio_dagster.core.plan import Knowledge, Plan, plan
+from klio_dagster.core.record import Records
+from klio_dagster.core.request import Request
+from klio_dagster.defs.group import EntityGroup
+from klio_dagster.errors import ConfigError
+from klio_dagster.ledger.in_flight import InFlight, with_receipts
+from klio_dagster.ledger.ledger import Ledger
+from klio_dagster.store.sources import SourceListing, SourcePattern, list_sources
+from klio_dagster.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """What is known of the entities asked for.
+
+    Args:
+        request: who was asked for.
+        selected: names of the assets that may run, upstream first.
+        knowledge: what the plan is made from.
+        listings: source pattern to what its one listing found.
+        outside: key path of an outside entity asset to entity to where its output lies.
+        in_flight: what live runs hold.
+    """
+
+    request: Request
+    selected: tuple[str, ...]
+    knowledge: Knowledge
+    listings: Mapping[str, SourceListing]
+    outside: Mapping[str, Mapping[str, Outside]]
+    in_flight: InFlight
+
+    def only(self, entities: Sequence[str]) -> "Gathered":
+        """The same knowledge, for some of the entities asked for."""
+        return replace(self, request=replace(self.request, entities=tuple(entities)))
+
+    def plan(self, group: EntityGroup) -> Plan:
+        """The plan for the request."""
+        return plan(self.request, group.chain, self.selected, self.knowledge)
+
+
+def gather(
+    group: EntityGroup,
+    request: Request,
+    selected: Collection[str],
+    *,
+    ledger: Ledger,
+    store: Store,
+    partitioned: Collection[str],
+    in_flight: InFlight,
+) -> Gathered:
+    """Read what the plan needs, in a few bulk reads however many entities there are.
+
+    Args:
+        group: the group of entity assets.
+        request: who is asked for.
+        selected: names of the assets that may run.
+        ledger: Dagster's log.
+        store: where sources, claims and outputs lie.
+        partitioned: keys of the outside assets that have the group's partitions.
+        in_flight: what live runs hold of these assets.
+
+    Raises:
+        ConfigError: the store cannot be listed.
+        StoreUnavailableError: the store did not answer.
+        LedgerError: Dagster's log cannot be read.
+    """
+    chain = group.chain
+    names = tuple(asset.name for asset in chain.assets if asset.name in selected)
+    inputs = [chain.inputs(name) for name in names]
+    patterns = dict.fromkeys(pattern for each in inputs for pattern in each.sources)
+    outside = dict.fromkeys(key for each in inputs for key in each.outside)
+    read = dict.fromkeys([*names, *(dep for each in inputs for dep in each.assets)])
+    entity_deps = [key for key in outside if key in partitioned]
+    records = ledger.records([*(group.keys[name] for name in read), *entity_deps], request.entities)
+    records = with_receipts(records, in_flight.receipts)
+    listings = {pattern: list_sources(SourcePattern.parse(pattern), store) for pattern in patterns}
+    return Gathered(
+        request=request,
+        selected=names,
+        listings=listings,
+        outside={key: _stored(ledger, key, request.entities) for key in entity_deps},
+        in_flight=in_flight,
+        knowledge=Knowledge(
+            records=_by_name(records, group, [*read, *entity_deps]),
+            code_versions=group.code_versions,
+            sources={
+                pattern: {entity: found.version for entity, found in listing.matches.items()}
+                for pattern, listing in listings.items()
+            },
+            shared_versions={
+                key: ledger.unpartitioned_version(key) for key in outside if key not in partitioned
+            },
+            keys=group.keys,
+            in_flight={
+                (name, entity)
+                for name in names
+                for key, entity in in_flight.pairs
+                if key == group.keys[name]
+            },
+        ),
+    )
+
+
+def _by_name(records: Records, group: EntityGroup, names: Sequence[str]) -> Records:
+    return {name: records.get(group.keys.get(name, name), {}) for name in names}
+
+
+def _stored(ledger: Ledger, key: str, entities: Sequence[str]) -> dict[str, Outside]:
+    """Where the outputs of another group lie, as its materialisations say."""
+    found: dict[str, Outside] = {}
+    for entity, metadata in ledger.latest_metadata(key, entities).items():
+        uri, codec = metadata.get("uri"), metadata.get("codec")
+        if not isinstance(uri, str) or not isinstance(codec, dict):
+            raise ConfigError(
+                f"partition '{entity}' has no uri and codec in its metadata",
+                where=f"asset '{key}'",
+                fix="only assets made by @klio_assets can be loaded as a dependency",
+            )
+        found[entity] = Outside(uri=uri, codec=codec)
+    return found

@@ -1,0 +1,67 @@
+"""Writes receipts to the ledger in batches while the driver goes on."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.defs.summary import Summary
+from klio_dagster.engine.progress import Progress
+from klio_dagster.ledger.events import RunIdentity
+from klio_dagster.ledger.ledger import Ledger
+
+_MOST_HELD = 1000
+_LONGEST_HELD_S = 1.0
+_SAID_EVERY_S = 5.0
+
+
+class Recorder:
+    """Takes receipts as they come and sees them recorded, counted and said.
+
+    Args:
+        ledger: Dagster's log.
+        run: the run they are recorded under.
+        summary: counts them.
+        progress: measures them.
+        say: takes a line for the run's log, every few seconds.
+        watch: told after each batch, for a live bar.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        run: RunIdentity,
+        summary: Summary,
+        progress: Progress,
+        *,
+        say: Callable[[str], None],
+        watch: Callable[[Progress], None],
+    ) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._summary = summary
+        self._progress = progress
+        self._say = say
+        self._watch = watch
+        self._held: list[Receipt] = []
+        self._held_since = self._said_at = time.monotonic()
+
+    def add(self, receipts: Sequence[Receipt]) -> None:
+        """Take receipts; they are recorded when there are many, or after a second."""
+        now = time.monotonic()
+        if not self._held:
+            self._held_since = now
+        self._held.extend(receipts)
+        self._progress.add(receipts)
+        self._watch(self._progress)
+        if now - self._said_at >= _SAID_EVERY_S:
+            self._said_at = now
+            self._say(str(self._progress))
+        if len(self._held) >= _MOST_HELD or now - self._held_since >= _LONGEST_HELD_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Record what is held."""
+        if self._held:
+            self._ledger.record(self._run, self._held)
+            self._summary.add(self._held)
+            self._held = []

@@ -1,0 +1,146 @@
+"""Which entities a run is asked for: its partitions, its run config, or a manifest of them."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from klio_dagster.core.ids import id_problem
+from klio_dagster.core.request import Request, RerunOn
+from klio_dagster.core.state import State
+from klio_dagster.defs.group import EntityGroup
+from klio_dagster.defs.run_config import KlioRunConfig
+from klio_dagster.errors import ConfigError
+from klio_dagster.store.store import Store
+
+_SHOWN_IDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run is asked for.
+
+    Args:
+        request: the entities to plan.
+        state: of these only the ones in this state are meant; None: all of them.
+    """
+
+    request: Request
+    state: State | None = None
+
+
+def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Store) -> Wanted:
+    """What Dagster's context and the run config ask for.
+
+    Raises:
+        ConfigError: nothing is asked for, or an entity is not in the catalogue.
+    """
+    config = KlioRunConfig(**dict(context.op_execution_context.op_config or {}))
+    partitions = _partitions(context)
+    known = context.instance.get_dynamic_partitions(group.partitions)
+    if config.manifest is not None:
+        entities = _listed(store, config.manifest)
+        return Wanted(_request(config, in_catalogue(entities, known, group.partitions)))
+    asked = config.checked_entities()
+    if asked is None:
+        if partitions is None:
+            raise ConfigError(
+                "it names no entities",
+                where=f"run of '{group.name}'",
+                fix='select partitions, or set entities in the run config, for instance "all"',
+            )
+        return Wanted(_request(config, partitions))
+    if isinstance(asked, list):
+        return Wanted(_request(config, in_catalogue(asked, known, group.partitions)))
+    state = None if asked == "all" else State(asked)
+    return Wanted(_request(config, partitions or known), state)
+
+
+def in_catalogue(entities: Sequence[str], known: Iterable[str], catalogue: str) -> Sequence[str]:
+    """The entities, each once, if they are registered; ids that break the rules stay in.
+
+    Those are refused by the plan, one by one.
+
+    Raises:
+        ConfigError: some are not registered.
+    """
+    entities = list(dict.fromkeys(entities))
+    registered = set(known)
+    unknown = [e for e in entities if e not in registered and id_problem(e) is None]
+    if unknown:
+        shown = ", ".join(repr(entity) for entity in unknown[:_SHOWN_IDS])
+        more = f" and {len(unknown) - _SHOWN_IDS} more" if len(unknown) > _SHOWN_IDS else ""
+        raise ConfigError(
+            f"{shown}{more} not in it",
+            where=f"catalogue '{catalogue}'",
+            fix="register with `klio entities add` or `klio entities sync`",
+        )
+    return entities
+
+
+def partitioned_outside(
+    group: EntityGroup, partitions: Mapping[str, dg.PartitionsDefinition[str] | None]
+) -> Collection[str]:
+    """Keys of the outside dependencies that have the group's partitions.
+
+    Args:
+        group: the group.
+        partitions: key of each asset of the code location to its partitions.
+
+    Raises:
+        ConfigError: one is partitioned by something else.
+    """
+    found: set[str] = set()
+    for asset in group.chain.assets:
+        for key in group.chain.inputs(asset.name).outside:
+            other = partitions.get(key)
+            if other is None:
+                continue
+            same = isinstance(other, dg.DynamicPartitionsDefinition)
+            if not same or other.name != group.partitions:
+                raise ConfigError(
+                    f"'{key}' is partitioned by something else",
+                    where=asset.where,
+                    fix="depend on assets with the same partitions, or on unpartitioned ones",
+                )
+            found.add(key)
+    return found
+
+
+def _partitions(context: dg.AssetExecutionContext) -> Sequence[str] | None:
+    if context.has_partition_key or context.has_partition_key_range:
+        return list(context.partition_keys)
+    return None
+
+
+def _request(config: KlioRunConfig, entities: Sequence[str]) -> Request:
+    return Request(
+        entities=tuple(entities),
+        force=config.force,
+        rerun_on=frozenset(RerunOn(reason) for reason in config.rerun_on),
+    )
+
+
+def _listed(store: Store, path: str) -> list[str]:
+    """The entities of a JSON-lines file in the store.
+
+    Raises:
+        ConfigError: it is not there, or a line is not `{"entity": "<id>"}`.
+    """
+    data = store.get_or_none(path)
+    if data is None:
+        raise ConfigError("it is not there", where=store.uri(path), fix="check `manifest`")
+    entities: list[str] = []
+    for number, line in enumerate(data.decode().splitlines(), start=1):
+        try:
+            fields: Any = json.loads(line)
+            entities.append(str(fields["entity"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"line {number} is no entity",
+                where=store.uri(path),
+                fix='write a line like {"entity": "track-1"} for each',
+            ) from error
+    return entities

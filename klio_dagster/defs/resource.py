@@ -1,0 +1,62 @@
+"""`KlioResource`: where a group's outputs lie and what computes them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from klio_dagster.defs.engines import LocalEngine
+from klio_dagster.defs.execute import execute
+from klio_dagster.defs.folder import project_folder
+from klio_dagster.defs.group import group_of
+from klio_dagster.errors import ConfigError
+from klio_dagster.store.store import Store
+
+
+class KlioResource(dg.ConfigurableResource[Any]):
+    """The store and the engine of entity assets."""
+
+    store: str = Field(
+        default="data",
+        description="Where outputs, receipts and relative sources lie: a folder (relative to the "
+        "folder of workspace.yaml) or a URL.",
+    )
+    store_options: dict[str, str] = Field(
+        default={}, description="Settings and credentials of a store that is a URL."
+    )
+    engine: LocalEngine = Field(
+        default_factory=LocalEngine, description="What executes the Beam pipeline."
+    )
+
+    def run(self, *, context: dg.AssetExecutionContext) -> Iterator[Any]:
+        """Compute what the run asks for and is not done yet.
+
+        Everything is recorded in batches while it is computed, so there is nothing to yield.
+
+        Raises:
+            Failure: an entity failed, or the run as a whole could not go on.
+        """
+        group = group_of(context.assets_def)
+        if group is None:
+            raise ConfigError(
+                "it was not made by @klio_assets",
+                where=f"op '{context.op_execution_context.op.name}'",
+                fix="decorate it with @klio_assets",
+            )
+        execute(context, group, self.open_store(), self.engine.to_manifest())
+        yield from ()
+
+    def open_store(self, base: Path | None = None) -> Store:
+        """The store.
+
+        Args:
+            base: what a relative folder starts from; the project's folder when None.
+
+        Raises:
+            ConfigError: its URL or an option is wrong.
+        """
+        return Store.open(
+            self.store, base=base or project_folder(Path.cwd()), options=self.store_options
+        )

@@ -1,0 +1,132 @@
+"""What a run did, counted and listed: for the log, the `Failure`, the store and the CLI."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from klio_dagster.core.plan import Decision, Plan
+from klio_dagster.core.receipt import Receipt
+
+_SHOWN_FAILURES = 10  # a table in the UI has no pages
+_SHOWN_CHARACTERS = 300
+
+
+@dataclass(slots=True)
+class Summary:
+    """Outcome of one run, filled while it goes on.
+
+    Args:
+        plan: what was decided.
+        keys: name of an asset to asset key.
+        refused: entity ids that were refused, each with what is wrong with it.
+    """
+
+    plan: Plan
+    keys: Mapping[str, str]
+    refused: Mapping[str, str]
+    materialized: Counter[str] = field(default_factory=Counter[str])
+    failed: Counter[str] = field(default_factory=Counter[str])
+    failures: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    blocked: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+    def __post_init__(self) -> None:
+        for entity, problem in self.refused.items():
+            self.failures.append(
+                {"entity": entity, "asset": None, "error": f"invalid_id: {problem}"}
+            )
+
+    def add(self, receipts: Iterable[Receipt]) -> None:
+        """Count receipts, each once."""
+        for receipt in receipts:
+            if receipt.failure is None:
+                self.materialized[receipt.asset] += 1
+                continue
+            self.failed[receipt.asset] += 1
+            if receipt.failure.is_blocked:
+                self.blocked.append(receipt.pair)
+            else:
+                self.failures.append(
+                    {
+                        "entity": receipt.entity,
+                        "asset": receipt.asset,
+                        "error": str(receipt.failure),
+                    }
+                )
+
+    @property
+    def failed_pairs(self) -> list[tuple[str, str]]:
+        """(asset key, entity) of everything that is to be shown as failed."""
+        caused = [(f["asset"], f["entity"]) for f in self.failures if f["asset"] is not None]
+        return [*caused, *self.blocked]
+
+    @property
+    def has_failures(self) -> bool:
+        """Something failed or was refused."""
+        return bool(self.failures or self.blocked)
+
+    def assets(self) -> dict[str, dict[str, int]]:
+        """Asset key to how many were materialized, skipped, failed and are waiting."""
+        counts = self.plan.counts()
+        return {
+            self.keys[name]: {
+                "materialized": self.materialized[self.keys[name]],
+                "skipped": sum(by_decision[Decision.SKIP].values()),
+                "failed": self.failed[self.keys[name]] + len(self.refused),
+                "waiting": sum(by_decision[Decision.WAIT].values()),
+            }
+            for name, by_decision in counts.items()
+        }
+
+    def to_json(self, run_id: str, seconds: float) -> dict[str, Any]:
+        """What `klio run --json` ends with."""
+        return {
+            "run_id": run_id,
+            "seconds": round(seconds, 3),
+            "assets": self.assets(),
+            "failures": self.failures,
+            "blocked": len(self.blocked),
+        }
+
+    def failure_lines(self) -> bytes:
+        """The full list of failures, a JSON object a line."""
+        return b"".join(json.dumps(failure).encode() + b"\n" for failure in self.failures)
+
+    def __str__(self) -> str:
+        parts = [
+            f"{key}: {c['materialized']} materialized, {c['skipped']} skipped, {c['failed']} failed"
+            for key, c in self.assets().items()
+        ]
+        return "; ".join(parts)
+
+
+def failure_of(summary: Summary, list_uri: str) -> dg.Failure:
+    """The exception that ends the op of a run in which an entity failed."""
+    shown = summary.failures[:_SHOWN_FAILURES]
+    rows = [
+        dg.TableRecord(
+            {
+                "entity": failure["entity"],
+                "asset": failure["asset"] or "",
+                "error": failure["error"][:_SHOWN_CHARACTERS],
+            }
+        )
+        for failure in shown
+    ]
+    metadata: dict[str, dg.MetadataValue] = {
+        "failed": dg.MetadataValue.int(len(summary.failures)),
+        "blocked": dg.MetadataValue.int(len(summary.blocked)),
+        "full_list": dg.MetadataValue.path(list_uri),
+    }
+    if rows:
+        metadata["first_failures"] = dg.MetadataValue.table(rows)
+    first = f": {shown[0]['entity']}: {shown[0]['error']}" if shown else ""
+    return dg.Failure(
+        description=f"{len(summary.failures)} failed, {len(summary.blocked)} blocked by them"
+        f"{first[:_SHOWN_CHARACTERS]} (full list: {list_uri})",
+        metadata=metadata,
+        allow_retries=False,
+    )

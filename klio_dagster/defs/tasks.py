@@ -1,0 +1,139 @@
+"""A plan turned into what workers get (tasks) and what is already settled (failures)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from klio_dagster.core.ids import id_problem
+from klio_dagster.core.manifest import Manifest, Task, part_specs
+from klio_dagster.core.plan import Decision, Plan
+from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
+from klio_dagster.defs.group import EntityGroup
+from klio_dagster.defs.knowledge import Gathered
+from klio_dagster.store.layout import manifest_head, manifest_part
+from klio_dagster.store.store import Store
+
+_TASKS_PER_PART = 10_000
+
+
+def tasks(plan: Plan, group: EntityGroup, gathered: Gathered) -> Iterator[Task]:
+    """One task for each entity that has something to run."""
+    chain = group.chain
+    for entity in plan.entities:
+        names = plan.runs(entity)
+        if not names:
+            continue
+        inputs = [chain.inputs(name) for name in names]
+        versions: dict[str, str] = {}
+        sources: dict[str, str] = {}
+        for pattern in {pattern for each in inputs for pattern in each.sources}:
+            found = gathered.listings[pattern].matches.get(entity)
+            if found is not None:
+                versions[pattern], sources[pattern] = found.version, found.path
+        for dep in {dep for each in inputs for dep in (*each.assets, *each.outside)}:
+            version = _version(gathered, dep, entity) if dep not in names else None
+            if version is not None:
+                versions[dep] = version
+        yield Task(
+            entity=entity,
+            run=list(names),
+            versions=versions,
+            sources=sources,
+            outside={
+                key: at[entity]
+                for key, at in gathered.outside.items()
+                if entity in at and any(key in each.outside for each in inputs)
+            },
+        )
+
+
+def write_manifest(
+    store: Store,
+    run_id: str,
+    engine: dict[str, Any],
+    plan: Plan,
+    group: EntityGroup,
+    gathered: Gathered,
+) -> Manifest:
+    """Write a plan down for a driver: parts first, then the head that names them.
+
+    Raises:
+        ConfigError: the store does not let us write, or a transform has no importable name.
+        StoreUnavailableError: the store did not answer.
+    """
+    names = group.chain.computed(gathered.selected)
+    manifest = Manifest(
+        run=run_id,
+        store=store.url,
+        parts=(),
+        chain=part_specs(group.chain, names, group.code_versions, group.keys),
+        engine=engine,
+    )
+    lines = (task.to_line() for task in tasks(plan, group, gathered))
+    parts: list[str] = []
+    while part := "".join(islice(lines, _TASKS_PER_PART)):
+        path = manifest_part(run_id, len(parts))
+        store.put(path, part.encode())
+        parts.append(path)
+    manifest = replace(manifest, parts=parts)
+    store.put(manifest_head(run_id), manifest.to_json().encode())
+    return manifest
+
+
+def planned_failures(
+    plan: Plan,
+    group: EntityGroup,
+    gathered: Gathered,
+    run_id: str,
+    clock: Callable[[], float],
+) -> list[Receipt]:
+    """A receipt for each pair that the plan fails, with a message that says what to mend."""
+    return [
+        Receipt(
+            run=run_id,
+            entity=entity,
+            asset=group.keys[name],
+            code_version=group.code_versions[name],
+            finished_at=round(clock(), 6),
+            failure=_failure(group, gathered, name, entity, reason),
+        )
+        for name, entity, reason in plan.pairs(Decision.FAIL)
+    ]
+
+
+def refusals(plan: Plan) -> dict[str, str]:
+    """Entity ids that were refused, each with what is wrong with it."""
+    return {
+        entity: id_problem(entity) or "it cannot be an entity id"
+        for _, entity, _ in plan.pairs(Decision.REFUSE)
+    }
+
+
+def _version(gathered: Gathered, dep: str, entity: str) -> str | None:
+    if dep in gathered.knowledge.shared_versions:
+        return gathered.knowledge.shared_versions[dep]
+    record = gathered.knowledge.records.get(dep, {}).get(entity)
+    return record.data_version or "unknown" if record and record.materialized else None
+
+
+def _failure(
+    group: EntityGroup, gathered: Gathered, name: str, entity: str, reason: str
+) -> Failure:
+    inputs = group.chain.inputs(name)
+    if reason == UPSTREAM_FAILED:
+        return Failure(reason, "not computed because what it depends on failed")
+    for pattern in inputs.sources:
+        listing = gathered.listings[pattern]
+        if entity in listing.ambiguous:
+            paths = ", ".join(listing.ambiguous[entity])
+            return Failure(reason, f"several files match '{pattern}': {paths}; keep one of them")
+        if entity not in listing.matches:
+            return Failure(
+                reason, f"no file matches '{pattern}' in {listing.location}; put it there"
+            )
+    for dep in (*inputs.assets, *inputs.outside):
+        if dep not in gathered.selected and _version(gathered, dep, entity) is None:
+            if dep not in gathered.knowledge.shared_versions:
+                return Failure(reason, f"'{dep}' has no output yet; compute it first")
+    return Failure(reason, "an input is missing")

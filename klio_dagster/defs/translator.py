@@ -1,0 +1,44 @@
+"""`KlioTranslator`: how entity assets and their sources appear in Dagster."""
+
+import inspect
+import re
+from collections.abc import Sequence
+
+import dagster as dg
+
+from klio_dagster.core.asset import EntityAsset
+
+_TOKEN = re.compile(r"\{entity(:path)?\}|\*")
+_NOT_OF_A_KEY = re.compile(r"[^A-Za-z0-9_]+")
+
+
+class KlioTranslator:
+    """Override a method to change keys, groups, owners or descriptions.
+
+    Dependencies, code version and partitions are set by `klio_assets` and need no care here.
+    """
+
+    def get_asset_spec(self, asset: EntityAsset) -> dg.AssetSpec:
+        """The spec of an entity asset."""
+        return dg.AssetSpec(
+            key=dg.AssetKey([asset.name]),
+            description=asset.description or inspect.getdoc(asset.transform),
+            group_name=asset.group_name,
+            kinds={*asset.kinds} or {"python", asset.output.suffix.lstrip(".")},
+            owners=list(asset.owners),
+            tags=dict(asset.tags),
+        )
+
+    def get_source_spec(self, pattern: str) -> dg.AssetSpec:
+        """The spec of the external asset that a source pattern is.
+
+        `tracks/{entity}.flac` becomes the key `source/tracks/flac`.
+        """
+        scheme, _, rest = pattern.rpartition("://")
+        parts: Sequence[str] = [scheme, *_TOKEN.sub("/", rest).split("/")]
+        named = [_NOT_OF_A_KEY.sub("_", part).strip("_") for part in parts]
+        return dg.AssetSpec(
+            key=dg.AssetKey(["source", *(part for part in named if part)]),
+            description=f"Recordings as they lie at `{pattern}`, one partition an entity.",
+            kinds={"source"},
+        )

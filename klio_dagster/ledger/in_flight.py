@@ -1,0 +1,99 @@
+"""What live runs are doing: which pairs they still hold, and what they finished but did not record."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from klio_dagster.core.fold import as_record, fold
+from klio_dagster.core.manifest import Manifest, Task
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.core.record import Record, Records
+from klio_dagster.store.claims import Claim, ClaimState, goes_before, read_claims
+from klio_dagster.store.receipts import ReceiptTail
+from klio_dagster.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """What the live claims before ours hold.
+
+    Args:
+        claims: those that touch the assets asked for.
+        pairs: (asset key, entity) without a receipt yet.
+        receipts: what is finished and perhaps not recorded yet.
+    """
+
+    claims: Sequence[ClaimState]
+    pairs: Collection[tuple[str, str]]
+    receipts: Sequence[Receipt]
+
+    @property
+    def runs(self) -> list[str]:
+        """Ids of the runs."""
+        return [state.claim.run_id for state in self.claims]
+
+
+def in_flight(
+    store: Store, keys: Collection[str], entities: Iterable[str], ours: Claim | None = None
+) -> InFlight:
+    """What other live runs hold of these assets.
+
+    Args:
+        store: where claims lie.
+        keys: asset keys asked for.
+        entities: entities asked for.
+        ours: our own claim; only claims that go before it count. None: all count.
+
+    Raises:
+        ConfigError: a claim cannot be read.
+        StoreUnavailableError: the store did not answer.
+    """
+    claims = [
+        state
+        for state in read_claims(store)
+        if state.is_alive
+        and not set(keys).isdisjoint(state.claim.assets)
+        and (ours is None or goes_before(state.claim, ours))
+    ]
+    pairs: set[tuple[str, str]] = set()
+    receipts: list[Receipt] = []
+    for state in claims:
+        finished = fold(finished_receipts(store, state.claim.run_id))
+        receipts.extend(finished.values())
+        pairs |= {pair for pair in _held(store, state.claim, entities) if pair not in finished}
+    return InFlight(claims, pairs, receipts)
+
+
+def with_receipts(records: Records, receipts: Iterable[Receipt]) -> Records:
+    """The records as they will be once these receipts are written to the ledger."""
+    if not receipts:
+        return records
+    known = {asset: dict(by_entity) for asset, by_entity in records.items()}
+    for (asset, entity), receipt in fold(receipts).items():
+        before: Record | None = known.get(asset, {}).get(entity)
+        if before is None or receipt.finished_at > before.timestamp:
+            known.setdefault(asset, {})[entity] = as_record(receipt, before)
+    return known
+
+
+def finished_receipts(store: Store, run_id: str) -> Iterator[Receipt]:
+    """All receipts of a run that are not compacted yet.
+
+    Raises:
+        ConfigError: the store is not a local folder.
+    """
+    for receipts in ReceiptTail(store, run_id).new():
+        yield from receipts
+
+
+def _held(store: Store, claim: Claim, entities: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The pairs of a claim; until it has a manifest it holds every entity of its assets."""
+    head = store.get_or_none(claim.manifest) if claim.manifest else None
+    if head is None:
+        yield from ((asset, entity) for entity in entities for asset in claim.assets)
+        return
+    manifest = Manifest.from_json(head)
+    keys = {part.name: part.key for part in manifest.chain}
+    for path in manifest.parts:
+        for line in store.get(path).decode().splitlines():
+            task = Task.from_line(line)
+            yield from ((keys[name], task.entity) for name in task.run)

@@ -1,0 +1,66 @@
+"""Runs that died: what they finished is written to the ledger before anybody plans."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from klio_dagster.core.fold import fold, unrecorded
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.ledger.events import RunIdentity
+from klio_dagster.ledger.in_flight import finished_receipts
+from klio_dagster.ledger.ledger import Ledger
+from klio_dagster.store.claims import ClaimState, read_claims, remove_claim
+from klio_dagster.store.local import clean_leftovers
+from klio_dagster.store.receipts import compact
+from klio_dagster.store.store import Store
+
+_LEFTOVER_AGE_S = 60.0  # an upload takes less; a younger one may be another run's
+
+
+def fold_dead_runs(store: Store, ledger: Ledger, instance: dg.DagsterInstance) -> list[str]:
+    """Record what dead runs finished, report them failed, and free what they held.
+
+    A kill between any two lines repeats the lines before it, which then change nothing.
+
+    Returns:
+        The ids of the runs.
+
+    Raises:
+        ConfigError: a claim cannot be read.
+        StoreUnavailableError: the store did not answer.
+    """
+    dead = [state for state in read_claims(store) if not state.is_alive]
+    for state in dead:
+        settle(store, ledger, RunIdentity.of_run(instance, state.claim.run_id))
+        _report_failed(instance, state)
+        remove_claim(store, state.claim.run_id)
+    if dead and (root := store.local_path("")) is not None:
+        clean_leftovers(root, _LEFTOVER_AGE_S)
+    return [state.claim.run_id for state in dead]
+
+
+def settle(store: Store, ledger: Ledger, run: RunIdentity) -> None:
+    """Record what a run finished and had not recorded.
+
+    Raises:
+        StoreUnavailableError: the store did not answer.
+        LedgerError: Dagster's log cannot be written.
+    """
+    receipts = _fresh(ledger, list(finished_receipts(store, run.run_id)))
+    ledger.record(run, receipts)
+    ledger.mark_failed(run, [receipt.pair for receipt in receipts if receipt.failure])
+    compact(store, run.run_id)
+
+
+def _fresh(ledger: Ledger, receipts: Sequence[Receipt]) -> list[Receipt]:
+    folded = fold(receipts)
+    keys = sorted({asset for asset, _ in folded})
+    entities = sorted({entity for _, entity in folded})
+    return unrecorded(folded, ledger.records(keys, entities)) if folded else []
+
+
+def _report_failed(instance: dg.DagsterInstance, state: ClaimState) -> None:
+    run = instance.get_run_by_id(state.claim.run_id)
+    if run is not None and not run.is_finished:
+        message = f"the run died ({state.why}); what it had finished is recorded"
+        instance.report_run_failed(run, message)
