@@ -15,7 +15,7 @@ from klio_dagster.engine.inputs import Values, one_line
 from klio_dagster.engine.transforms import BoundTransform
 from klio_dagster.errors import EntityError, KlioError
 from klio_dagster.store.layout import output_path
-from klio_dagster.store.store import Store
+from klio_dagster.store.objects import ObjectStore
 
 Begin = Callable[[str, PartSpec], None]
 """Told the asset and the part (itself or one of its steps) that is computed for it next."""
@@ -63,7 +63,7 @@ class EntityChain:
     def __init__(
         self,
         manifest: Manifest,
-        store: Store,
+        store: ObjectStore,
         write: Write,
         begin: Begin,
         clock: Callable[[], float] = time.time,

@@ -17,7 +17,7 @@ from klio_dagster.core.reference import Transform, source_annotation
 from klio_dagster.errors import ConfigError, EntityError, KlioError, ObjectNotFoundError
 from klio_dagster.store.layout import output_path
 from klio_dagster.store.sources import SourceObject, open_source
-from klio_dagster.store.store import Store
+from klio_dagster.store.objects import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class SourceFile:
     uri: str
 
 
-ReadSource = Callable[[Store, str], object]
+ReadSource = Callable[[ObjectStore, str], object]
 
 
 def source_reader(transform: Transform, where: str) -> ReadSource:
@@ -60,15 +60,15 @@ def source_reader(transform: Transform, where: str) -> ReadSource:
     return reader
 
 
-def _as_bytes(store: Store, path: str) -> bytes:
+def _as_bytes(store: ObjectStore, path: str) -> bytes:
     return open_source(store, SourceObject(path, "", 0)).read()
 
 
-def _as_clip(store: Store, path: str) -> AudioClip:
+def _as_clip(store: ObjectStore, path: str) -> AudioClip:
     return read_audio(_as_bytes(store, path), where=path)
 
 
-def _as_file(store: Store, path: str) -> SourceFile:
+def _as_file(store: ObjectStore, path: str) -> SourceFile:
     opened = open_source(store, SourceObject(path, "", 0))
     if opened.path is None:
         raise ConfigError(
@@ -91,7 +91,7 @@ class Values:
     """
 
     task: Task
-    store: Store
+    store: ObjectStore
     chain: Mapping[str, PartSpec]
     codecs: Mapping[str, OutputCodec]
     _values: dict[str, object] = field(default_factory=dict[str, object])

@@ -170,6 +170,6 @@ class WorkerProcess:
             room = _MOST_OUTPUT_BYTES - before
             if room > 0:
                 self.show(data[:room].decode(errors="replace"))
-            if room > 0 and len(data) > room:
+            if before <= _MOST_OUTPUT_BYTES < self._printed:
                 entity = self.tasks[0].entity if self.tasks else "start-up"
                 self.show(f"\n[klio] {entity}: printed more than 64 KiB, the rest is cut\n")

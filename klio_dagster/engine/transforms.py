@@ -8,7 +8,7 @@ from klio_dagster.core.entity import Entity
 from klio_dagster.core.manifest import PartSpec
 from klio_dagster.core.reference import Signature, Transform, resolve, signature_of
 from klio_dagster.engine.inputs import ReadSource, Values, source_reader
-from klio_dagster.store.store import Store
+from klio_dagster.store.objects import ObjectStore
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class BoundTransform:
         reader = source_reader(transform, where) if part.source is not None else None
         return cls(part, transform, signature_of(transform, where), reader)
 
-    def __call__(self, values: Values, store: Store) -> object:
+    def __call__(self, values: Values, store: ObjectStore) -> object:
         """The transform's value for one entity; whatever the user's code raises passes through."""
         call = self._instance or self._set_up()
         return call(**self._arguments(values, store))
@@ -54,7 +54,7 @@ class BoundTransform:
         self._instance = instance
         return instance
 
-    def _arguments(self, values: Values, store: Store) -> Mapping[str, object]:
+    def _arguments(self, values: Values, store: ObjectStore) -> Mapping[str, object]:
         signature, part = self._signature, self.part
         arguments: dict[str, object] = {
             name: value

@@ -1,0 +1,110 @@
+"""Transforms for the engine's tests; worker processes import them by name."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from klio_dagster.core.entity import Entity, Result
+
+
+
+def number(entity: Entity) -> dict[str, int]:
+    return {"n": int(entity.id.rpartition("-")[2])}
+
+
+def doubled(first: dict[str, int]) -> dict[str, int]:
+    return {"n": 2 * first["n"]}
+
+
+def length(first: dict[str, int]) -> dict[str, int]:
+    return {"n": len(str(first["n"]))}
+
+
+def text_of(source: bytes) -> dict[str, str]:
+    return {"text": source.decode()}
+
+
+def scaled(entity: Entity, first: dict[str, int], factor: int, *, plus: int = 1) -> dict[str, int]:
+    return {"n": first["n"] * factor + plus}
+
+
+def with_metadata(entity: Entity) -> Result:
+    return Result({"id": entity.id}, metadata={"score": np.float32(0.5)}, figures={"dot": b"png"})
+
+
+def ramp(entity: Entity) -> np.ndarray:
+    return np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+def changes_its_input(values: np.ndarray) -> np.ndarray:
+    values += 1
+    return values
+
+
+def total(values: np.ndarray) -> dict[str, float]:
+    return {"total": float(values.sum())}
+
+
+def counted_list(entity: Entity) -> list[int]:
+    return [1, 2, 3]
+
+
+def takes_from_list(numbers: list[int]) -> dict[str, int]:
+    return {"last": numbers.pop(), "left": len(numbers)}
+
+
+class Model:
+    """Counts how often it was set up in this process."""
+
+    setups = 0
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
+
+    def setup(self) -> None:
+        Model.setups += 1
+
+    def __call__(self, entity: Entity, weight: int = 1) -> dict[str, int]:
+        return {"pid": os.getpid(), "setups": Model.setups, "sum": self.offset + weight}
+
+
+def bad_for(kind: str) -> Callable[[], object]:
+    """What a bad entity does to its worker."""
+
+    def leave_a_child() -> None:
+        subprocess.Popen(["sleep", "60"])
+        os._exit(5)
+
+    return {
+        "raise": lambda: 1 / 0,
+        "exit": lambda: sys.exit(4),
+        "os-exit": lambda: os._exit(3),
+        "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+        "hang": lambda: time.sleep(60),
+        "none": lambda: None,
+        "wrong-type": lambda: {1, 2},
+        "child": leave_a_child,
+    }[kind]
+
+
+def sometimes_bad(entity: Entity, first: dict[str, int]) -> object:
+    kind, _, _ = entity.id.rpartition("-")
+    if kind == "print":
+        print("x" * 5_000_000)
+        return {"n": 0}
+    return {"n": 0} if kind == "good" else bad_for(kind)()
+
+
+def slow(entity: Entity) -> dict[str, int]:
+    time.sleep(0.2)
+    return {"pid": os.getpid()}
+
+
+def with_bad(bad: dict[str, int]) -> dict[str, int]:
+    return bad

@@ -1,0 +1,132 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from klio_dagster.codecs.json import Json
+from klio_dagster.core.asset import EntityAsset
+from klio_dagster.errors import RunError
+from klio_dagster.store.layout import manifest_head
+from klio_dagster.store.store import Store
+from tests.engine import jobs
+from tests.engine.driven import computed, written
+
+FIRST = EntityAsset("first", jobs.number, output=Json())
+BAD = EntityAsset("bad", jobs.sometimes_bad, deps=["first"], output=Json(), timeout_s=1.0)
+AFTER_BAD = EntityAsset("after_bad", jobs.with_bad, deps=["bad"], output=Json())
+BESIDE = EntityAsset("beside", jobs.doubled, deps=["first"], output=Json())
+LAST = EntityAsset("last", jobs.length, deps=["first"], output=Json())
+CHAIN = [FIRST, BAD, AFTER_BAD, BESIDE, LAST]
+
+CAUSES = {
+    "raise": ("ZeroDivisionError", "division by zero"),
+    "exit": ("SystemExit", "sys.exit(4)"),
+    "os-exit": ("WorkerExit", "code 3"),
+    "kill": ("SIGKILL", "SIGKILL while computing 'bad'"),
+    "segfault": ("SIGSEGV", "SIGSEGV while computing 'bad'"),
+    "hang": ("Timeout", "timeout_s=1"),
+    "none": ("EntityError", "None"),
+    "wrong-type": ("EntityError", "set"),
+    "child": ("WorkerExit", "code 5"),
+}
+
+
+def test_a_bad_entity_costs_one_asset_of_one_entity_and_says_why(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    entities = [f"good-{n}" for n in range(12)]
+    for position, kind in enumerate(CAUSES):
+        entities.insert(2 * position, f"{kind}-1")
+
+    receipts, _ = computed(store, written(store, CHAIN, entities))
+
+    assert len(receipts) == len(entities) * len(CHAIN)
+    failed = {pair: r.failure for pair, r in receipts.items() if r.failure}
+    assert {pair for pair, failure in failed.items() if not failure.is_blocked} == {
+        ("bad", f"{kind}-1") for kind in CAUSES
+    }
+    assert {pair for pair, failure in failed.items() if failure.is_blocked} == {
+        ("after_bad", f"{kind}-1") for kind in CAUSES
+    }
+    for kind, (name, message) in CAUSES.items():
+        failure = failed["bad", f"{kind}-1"]
+        assert failure.type == name
+        assert message in failure.message
+        assert "\n" not in failure.message
+
+
+def test_what_an_entity_prints_is_shown_cut_and_harms_nobody(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    entities = ["good-1", "print-1", "good-2"]
+
+    receipts, printed = computed(store, written(store, CHAIN, entities))
+
+    assert not [r for r in receipts.values() if r.failure]
+    assert printed.count("x") == 64 * 1024
+    assert "print-1: printed more than 64 KiB" in printed
+
+
+def test_a_class_is_set_up_once_a_worker_with_the_params_of_its_constructor(
+    tmp_path: Path,
+) -> None:
+    store = Store.open(str(tmp_path))
+    model = EntityAsset(
+        "model", jobs.Model, output=Json(), params={"offset": 40, "weight": 2}
+    )
+    entities = [f"e-{n}" for n in range(20)]
+
+    computed(store, written(store, [model], entities))
+
+    outputs = [Json().load(store.get(f"model/{e}.json"), e) for e in entities]
+    assert {output["setups"] for output in outputs} == {1}
+    assert {output["sum"] for output in outputs} == {42}
+    assert 1 <= len({output["pid"] for output in outputs}) <= 2
+
+
+def test_both_workers_are_kept_busy(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    slow = EntityAsset("slow", jobs.slow, output=Json())
+    entities = [f"e-{n}" for n in range(6)]
+
+    computed(store, written(store, [slow], entities))
+
+    pids = [Json().load(store.get(f"slow/{e}.json"), e)["pid"] for e in entities]
+    assert len(set(pids)) == 2
+
+
+def test_a_transform_that_cannot_be_imported_fails_its_entities_with_one_line(
+    tmp_path: Path,
+) -> None:
+    store = Store.open(str(tmp_path))
+    manifest = written(store, [FIRST, BESIDE], ["e-1", "e-2"])
+    text = manifest.to_json().replace("tests.engine.jobs:doubled", "tests.engine.jobs:gone")
+    store.put(manifest_head("run"), text.encode())
+
+    receipts, _ = computed(store, manifest)
+
+    failures = {pair: r.failure for pair, r in receipts.items() if r.failure}
+    assert set(failures) == {("beside", "e-1"), ("beside", "e-2")}
+    assert all("tests.engine.jobs:gone" in f.message for f in failures.values())
+
+
+def test_workers_that_cannot_start_end_the_run_with_one_line(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    manifest = written(store, [FIRST], ["e-1"])
+    (tmp_path / "_klio" / "receipts").mkdir(parents=True)
+    (tmp_path / "_klio" / "receipts" / "run").write_text("in the way")
+
+    with pytest.raises(RunError, match="the driver ended with code 1") as caught:
+        computed(store, manifest)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_no_process_is_left_when_the_driver_has_ended(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    model = EntityAsset("model", jobs.Model, output=Json())
+
+    computed(store, written(store, [model], ["e-1", "e-2", "e-3"]))
+
+    for entity in ("e-1", "e-2", "e-3"):
+        pid = Json().load(store.get(f"model/{entity}.json"), entity)["pid"]
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
