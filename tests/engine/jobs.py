@@ -108,3 +108,9 @@ def slow(entity: Entity) -> dict[str, int]:
 
 def with_bad(bad: dict[str, int]) -> dict[str, int]:
     return bad
+
+
+def spins(entity: Entity) -> dict[str, int]:
+    """Native code that does not let go of the interpreter's lock for a while."""
+    sum(range(50_000_000))
+    return {"pid": os.getpid()}

@@ -1,0 +1,13 @@
+"""The one `defs` that workspace.yaml loads."""
+
+import dagster as dg
+
+from asset_defs.tracks import track_audio
+from klio_dagster import KlioResource, source_assets
+
+defs = dg.Definitions(
+    assets=[track_audio, *source_assets(track_audio)],
+    resources={"klio": KlioResource(store=".klio/store")},
+    # One step computes all of a run: a process of its own would only start slower.
+    executor=dg.in_process_executor,
+)

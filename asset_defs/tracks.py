@@ -1,0 +1,40 @@
+"""The track catalogue: a normalised recording, its mel spectrogram, a table of features."""
+
+import dagster as dg
+
+from beam_jobs import audio as jobs
+from klio_dagster import Array, Audio, EntityAsset, KlioResource, Table, klio_assets
+
+tracks = dg.DynamicPartitionsDefinition(name="tracks")
+
+
+@klio_assets(
+    partitions_def=tracks,
+    assets=[
+        EntityAsset(
+            "recording",
+            jobs.normalise,
+            source="tracks/{entity}.flac",
+            output=Audio("flac"),
+            owners=["team:audio"],
+        ),
+        EntityAsset(
+            "mel",
+            jobs.mel_spectrogram,
+            deps=["recording"],
+            output=Array(),
+            params={"n_mels": 128},
+            owners=["team:audio"],
+        ),
+        EntityAsset(
+            "features",
+            jobs.features,
+            deps=["recording", "mel"],
+            output=Table(schema="beam_jobs.schemas:Features"),
+            owners=["team:audio"],
+        ),
+    ],
+    max_entities_per_run=1000,
+)
+def track_audio(context: dg.AssetExecutionContext, klio: KlioResource):
+    yield from klio.run(context=context)
