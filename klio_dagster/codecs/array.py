@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from io import BytesIO
 from tokenize import TokenError
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.lib import format as npy
@@ -56,13 +56,15 @@ class Array:
             EntityError: it is not an array of numbers, truth values, text or times.
         """
         if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
-            raise refused_value(
-                value,  # pyright: ignore[reportUnknownArgumentType] - a masked array of anything
-                _WHERE,
-                "a numpy array",
-                "return np.asarray(...), with masked values filled",
+            raise EntityError(
+                *refused_value(
+                    cast("object", value),
+                    _WHERE,
+                    "a numpy array",
+                    "return np.asarray(...), or .filled(...) of a masked array",
+                )
             )
-        array: np.ndarray[Any, Any] = np.asarray(value)
+        array = cast("np.ndarray[Any, Any]", np.asarray(cast("Any", value)))
         objection = _objection(array.dtype)
         if objection:
             raise EntityError(objection, where=_WHERE, fix=_OTHER_WAYS)
@@ -81,23 +83,32 @@ class Array:
         Raises:
             EntityError: the bytes are not .npy, or hold Python objects.
         """
-        header = BytesIO(data)
         try:
-            version = npy.read_magic(header)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, is_fortran, dtype = read(header)
-            objection = _objection(dtype)
-            if not objection and len(data) - header.tell() != math.prod(shape) * dtype.itemsize:
-                objection = "it is not as long as it says"
-            if objection:
-                raise ValueError(objection)  # noqa: TRY301 - one way out for all that is wrong
-            return _view(data, header.tell(), dtype, shape, is_fortran)
+            return _parsed(data)
         except _NOT_NPY as error:
-            raise refused_bytes(where, "a .npy array", error) from error
+            raise EntityError(*refused_bytes(where, "a .npy array", error)) from error
 
     def to_json(self) -> dict[str, Json]:
         """The parameters: none."""
         return {}
+
+
+def _parsed(data: bytes) -> np.ndarray[Any, Any]:
+    """The array in the bytes of a .npy file.
+
+    Raises:
+        ValueError: it is none, or none that `Array` stores.
+    """
+    header = BytesIO(data)
+    version = npy.read_magic(header)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, is_fortran, dtype = read(header)
+    objection = _objection(dtype)
+    if objection:
+        raise ValueError(objection)
+    if len(data) - header.tell() != math.prod(shape) * dtype.itemsize:
+        raise ValueError("it is not as long as it says")
+    return _view(data, header.tell(), dtype, shape, is_fortran)
 
 
 def _view(

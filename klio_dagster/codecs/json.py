@@ -55,7 +55,7 @@ class Json:
             EntityError: it is None, holds something JSON has no word for, or is too large.
         """
         if value is None:
-            raise refused_value(value, _WHERE, _WANTED, "")
+            raise EntityError(*refused_value(value, _WHERE, _WANTED, ""))
         _check(value, "", 0)
         try:
             data = _encode(value).encode()
@@ -82,7 +82,7 @@ class Json:
         try:
             return json.loads(data, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise refused_bytes(where, "JSON", error) from error
+            raise EntityError(*refused_bytes(where, "JSON", error)) from error
 
     def to_json(self) -> dict[str, JsonValue]:
         """The parameters."""
@@ -116,7 +116,7 @@ def _check(value: object, path: str, depth: int) -> None:
         for position, item in enumerate(cast("Sequence[object]", value)):
             _check(item, f"{path}[{position}]", depth + 1)
     elif not path:
-        raise refused_value(value, _WHERE, _WANTED, _fix(value))
+        raise EntityError(*refused_value(value, _WHERE, _WANTED, _fix(value)))
     else:
         raise EntityError(
             f"{type(value).__name__}{_at(path)} is not JSON", where=_WHERE, fix=_fix(value)

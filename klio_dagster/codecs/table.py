@@ -3,7 +3,8 @@
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from klio_dagster.codecs.refusal import refused_bytes, refused_value
 from klio_dagster.core.output import Dumped, Json
@@ -12,13 +13,24 @@ from klio_dagster.errors import ConfigError, EntityError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 _WHERE = "Table"
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 # What pandas needs to give each column its dtype again. The rest of its notes (versions, attrs)
 # would give equal tables different bytes.
 _PANDAS_NOTES = ("column_indexes", "columns", "index_columns")
+
+
+class Schema(Protocol):
+    """A pandera `DataFrameModel` class or `DataFrameSchema` object."""
+
+    def validate(self, check_obj: "pd.DataFrame", *, lazy: bool) -> "pd.DataFrame":
+        """The frame, with the schema's coercions.
+
+        Raises:
+            pandera.errors.SchemaErrors: the frame breaks the schema.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +52,8 @@ class Table:
     """
 
     schema: object = None
-    _loaded: list[Any] = field(
-        default_factory=list[Any], init=False, repr=False, compare=False, hash=False
+    _loaded: list[Schema] = field(
+        default_factory=list[Schema], init=False, repr=False, compare=False, hash=False
     )
 
     def __post_init__(self) -> None:
@@ -49,7 +61,7 @@ class Table:
             return
         reference = _reference(self.schema)
         if not isinstance(self.schema, str):
-            self._loaded.append(self.schema)
+            self._loaded.append(cast("Schema", self.schema))
         object.__setattr__(self, "schema", reference)
 
     @property
@@ -70,17 +82,19 @@ class Table:
             ConfigError: the schema cannot be imported.
         """
         import pandas as pd
-        import pyarrow as pa
 
-        if isinstance(value, pa.Table):
+        if isinstance(value, _pyarrow().Table):
             value = cast("Any", value).replace_schema_metadata(None).to_pandas(use_threads=False)
         if not isinstance(value, pd.DataFrame):
-            raise refused_value(
-                value, _WHERE, "a table", "return a pandas DataFrame or a pyarrow Table"
+            raise EntityError(
+                *refused_value(
+                    value, _WHERE, "a table", "return a pandas DataFrame or a pyarrow Table"
+                )
             )
         frame = _numbered(value)
-        if self.schema is not None:
-            frame = _validated(frame, self.loaded_schema())
+        schema = self.loaded_schema()
+        if schema is not None:
+            frame = _validated(frame, schema)
         return Dumped(_parquet(frame), metadata={"rows": len(frame), "columns": len(frame.columns)})
 
     def load(self, data: bytes, where: str) -> "pd.DataFrame":
@@ -89,20 +103,18 @@ class Table:
         Raises:
             EntityError: the bytes are not Parquet.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-
+        pa = _pyarrow()
         try:
-            table: Any = parquet.read_table(pa.BufferReader(data), use_threads=False)
+            table = pa.parquet.read_table(pa.BufferReader(data), use_threads=False)
             return table.to_pandas(use_threads=False)
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
-            raise refused_bytes(where, "a Parquet table", error) from error
+            raise EntityError(*refused_bytes(where, "a Parquet table", error)) from error
 
     def to_json(self) -> dict[str, Json]:
         """The parameters."""
         return {"schema": cast("str | None", self.schema)}
 
-    def loaded_schema(self) -> Any:
+    def loaded_schema(self) -> Schema | None:
         """The pandera schema, imported now if it was given by name; None without one.
 
         Raises:
@@ -115,8 +127,14 @@ class Table:
             except ConfigError as error:
                 raise ConfigError(error.what, where=_where(reference), fix=error.fix) from error
             _check_schema(found, _where(reference))
-            self._loaded.append(found)
+            self._loaded.append(cast("Schema", found))
         return self._loaded[0] if self._loaded else None
+
+
+def _pyarrow() -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Pyarrow with its Parquet module, `.parquet`."""
+    import_module("pyarrow.parquet")
+    return import_module("pyarrow")
 
 
 def _where(schema: str) -> str:
@@ -169,7 +187,7 @@ def _numbered(frame: "pd.DataFrame") -> "pd.DataFrame":
     """
     import pandas as pd
 
-    names = list(frame.columns)
+    names = cast("list[object]", list(frame.columns))
     odd = next((name for name in names if not isinstance(name, str)), None)
     if odd is not None or len(set(names)) < len(names):
         why = "two columns have one name" if odd is None else f"column name {odd!r} is not text"
@@ -185,7 +203,7 @@ def _numbered(frame: "pd.DataFrame") -> "pd.DataFrame":
     return frame.reset_index(drop=True)
 
 
-def _validated(frame: "pd.DataFrame", schema: Any) -> "pd.DataFrame":
+def _validated(frame: "pd.DataFrame", schema: Schema) -> "pd.DataFrame":
     """What the schema makes of the frame.
 
     Raises:
@@ -198,26 +216,23 @@ def _validated(frame: "pd.DataFrame", schema: Any) -> "pd.DataFrame":
     except SchemaErrors as error:
         name = getattr(schema, "__qualname__", None) or getattr(schema, "name", None) or "schema"
         raise EntityError(
-            _violations(error.failure_cases, len(frame)),
+            _violations(cast("pd.DataFrame", cast("Any", error).failure_cases), len(frame)),
             where=f"Table({name})",
             fix="mend the transform, or the schema if the data is right",
         ) from error
 
 
-def _violations(cases: Any, rows: int) -> str:
+def _violations(cases: "pd.DataFrame", rows: int) -> str:
     """The first broken check with its column, rows and an example; how many others there are."""
-    groups = list(cases.groupby(["column", "check"], sort=False, dropna=False))
-    (column, check), found = groups[0]
-    first = found.iloc[0]
+    names = ["column", "check", "index", "failure_case"]
+    found = [tuple(case) for case in cast("list[list[Any]]", cases[names].to_numpy().tolist())]
+    column, check, row, example = found[0]
     subject = f"column '{column}'" if isinstance(column, str) else "the table"
-    if found["index"].isna().all():  # a check of the whole column: its type, its presence
-        what = f"{subject} breaks {check}: {first['failure_case']}"
-    else:
-        what = (
-            f"{subject} breaks {check} in {len(found)} of {rows} rows,"
-            f" first in row {first['index']}: {first['failure_case']}"
-        )
-    others = len(groups) - 1
+    what = f"{subject} breaks {check}: {example}"
+    if row == row and row is not None:  # nan: a check of the whole column, its type for instance
+        count = sum(1 for case in found if case[:2] == (column, check))
+        what = f"{subject} breaks {check} in {count} of {rows} rows, first in row {row}: {example}"
+    others = len({case[:2] for case in found}) - 1
     return what if not others else f"{what} (and {others} more broken checks)"
 
 
@@ -227,21 +242,23 @@ def _parquet(frame: "pd.DataFrame") -> bytes:
     Raises:
         EntityError: a column holds what Parquet cannot.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
+    pa = _pyarrow()
     try:
-        table: Any = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
-        notes = json.loads(table.schema.metadata[b"pandas"])
-        kept = json.dumps({name: notes[name] for name in _PANDAS_NOTES}, sort_keys=True)
-        sink = pa.BufferOutputStream()
-        # In one piece: where the pieces of a column end shows in the bytes.
-        table = table.replace_schema_metadata({"pandas": kept}).combine_chunks()
-        parquet.write_table(table, sink, compression="zstd")
-        return sink.getvalue().to_pybytes()
+        table = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise EntityError(
-            f"a column cannot be stored as Parquet ({' '.join(str(error).split())})",
+            f"a column cannot be stored as Parquet ({_one_line(error)})",
             where=_WHERE,
             fix="give each column one type",
         ) from error
+    notes = json.loads(table.schema.metadata[b"pandas"])
+    kept = json.dumps({name: notes[name] for name in _PANDAS_NOTES}, sort_keys=True)
+    sink = pa.BufferOutputStream()
+    # In one piece: where the pieces of a column end shows in the bytes.
+    table = table.replace_schema_metadata({"pandas": kept}).combine_chunks()
+    pa.parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(": ".join(str(part) for part in error.args).split())
