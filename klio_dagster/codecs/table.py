@@ -224,16 +224,22 @@ def _validated(frame: "pd.DataFrame", schema: Schema) -> "pd.DataFrame":
 
 def _violations(cases: "pd.DataFrame", rows: int) -> str:
     """The first broken check with its column, rows and an example; how many others there are."""
-    names = ["column", "check", "index", "failure_case"]
-    found = [tuple(case) for case in cast("list[list[Any]]", cases[names].to_numpy().tolist())]
-    column, check, row, example = found[0]
-    subject = f"column '{column}'" if isinstance(column, str) else "the table"
-    what = f"{subject} breaks {check}: {example}"
-    if row == row and row is not None:  # nan: a check of the whole column, its type for instance
-        count = sum(1 for case in found if case[:2] == (column, check))
-        what = f"{subject} breaks {check} in {count} of {rows} rows, first in row {row}: {example}"
-    others = len({case[:2] for case in found}) - 1
-    return what if not others else f"{what} (and {others} more broken checks)"
+    names = ["schema_context", "column", "check", "index", "failure_case"]
+    found = [tuple(case) for case in cast("Any", cases)[names].to_numpy().tolist()]
+    context, column, check, row, example = found[0]
+    if check == "column_in_dataframe":
+        what = f"column '{example}' is missing"
+    elif check == "column_in_schema":
+        what = f"column '{example}' is not in the schema"
+    else:
+        what = f"column '{column}'" if context == "Column" else "the table"
+        what += f" breaks {check}"
+        if row is not None and row == row:  # nan where the check is not about rows
+            count = sum(1 for case in found if case[:3] == (context, column, check))
+            what += f" in {count} of {rows} rows, first in row {row}"
+        what += f": {example}"
+    others = len({case[:3] for case in found}) - 1
+    return what if not others else f"{what} (other broken checks: {others})"
 
 
 def _parquet(frame: "pd.DataFrame") -> bytes:
