@@ -1,0 +1,79 @@
+# One command each. Every target makes what it needs once, and uses it again until
+# pyproject.toml or constraints.txt change.
+
+# Inherited, this would make every start compile the whole of Dagster and Beam again.
+unexport PYTHONDONTWRITEBYTECODE
+
+BIN := .venv/bin
+OURS := klio_dagster asset_defs beam_jobs sensors
+# A stamp's name carries what it depends on, so a checkout that only touches files sets up nothing.
+hash = $(shell cat $(1) 2>/dev/null | cksum | cut -d ' ' -f 1)
+VENV := .venv/.made-$(shell pwd | cksum | cut -d ' ' -f 1)
+SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)
+DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test test-versions lint bench clean distclean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(SETUP) ## the track catalogue from nothing: computed, then skipped
+	@$(BIN)/python tools/demo.py
+
+dev: $(SETUP) ## Dagster's UI on the same catalogue
+	@$(BIN)/klio dev
+
+test: $(SETUP) $(DEBIAN) ## all tests, on two processes (ARGS=... goes to pytest)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not versions and not kill_long" $(ARGS)
+
+test-versions: $(SETUP) ## the oldest and newest Dagster, Python 3.12 and 3.13
+	@$(BIN)/python tools/test_versions.py
+
+lint: $(SETUP) ## format, rules, types, directions between the rooms, sizes, public names
+	@$(BIN)/ruff format --check --quiet . || { echo 'ruff format: run $(BIN)/ruff format .'; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports --no-timing 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q -p no:randomly tests/contract/test_file_sizes.py tests/contract/test_public_names.py tests/contract/test_dagster_internals.py
+
+bench: $(SETUP) ## every budget beside its baseline: a table, and JSON in benchmarks/results
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+setup: $(SETUP) ## the virtual environment in .venv, and nothing else
+
+clean: ## remove the demo's catalogue and all caches, keep .venv
+	rm -rf .klio .pytest_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/results dist build
+	find $(OURS) tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## the same, and the virtual environments
+	rm -rf .venv .venv-versions
+
+# python3.11 may be a shim without an interpreter behind it, so each is asked.
+$(VENV):
+	@for python in python3.11 python3; do \
+	    if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+	        rm -rf .venv && $$python -m venv .venv && touch $@ && exit 0; \
+	        echo 'make: the venv module does not work; install the package python3-venv' >&2; exit 1; \
+	    fi; \
+	done; \
+	echo 'make: no Python 3.11 to 3.13 found; install one as python3.11 or python3' >&2; exit 1
+
+# Byte-compiled here, on all cores, and not by pip on one. Some packages ship files for other
+# Pythons that do not compile, hence the `-`. librosa's numba cache is filled here too: the first
+# import without it takes 20 s, and would be counted as the first run's.
+$(SETUP): | $(VENV)
+	@rm -f .venv/.setup-*
+	@echo 'setup: installing into .venv (some minutes, once)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --no-compile \
+	    -c constraints.txt hatchling editables
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --no-compile \
+	    --no-build-isolation -c constraints.txt -e '.[dev]'
+	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib >/dev/null
+	@$(BIN)/python -m compileall -qq $(OURS)
+	@$(BIN)/python tools/warm_up.py
+	@touch $@
+
+$(DEBIAN): tools/debian-packages.sh | $(VENV)
+	@sh tools/debian-packages.sh
+	@touch $@

@@ -1,0 +1,85 @@
+"""Audio pipelines as Dagster assets: one partition an entity, computed by Beam, never twice.
+
+Everything a user writes is imported from here.
+"""
+
+from typing import TYPE_CHECKING
+
+from klio_dagster.version import __version__
+
+__all__ = [
+    "Array",
+    "Audio",
+    "AudioClip",
+    "ConfigError",
+    "Entity",
+    "EntityAsset",
+    "EntityError",
+    "EntityStep",
+    "Json",
+    "KlioError",
+    "KlioResource",
+    "KlioRunConfig",
+    "KlioTranslator",
+    "LocalEngine",
+    "Result",
+    "SourceFile",
+    "Table",
+    "__version__",
+    "klio_assets",
+]
+
+if TYPE_CHECKING:
+    from klio_dagster.audio.clip import AudioClip as AudioClip
+    from klio_dagster.codecs.array import Array as Array
+    from klio_dagster.codecs.audio import Audio as Audio
+    from klio_dagster.codecs.json import Json as Json
+    from klio_dagster.codecs.table import Table as Table
+    from klio_dagster.core.asset import EntityAsset as EntityAsset
+    from klio_dagster.core.asset import EntityStep as EntityStep
+    from klio_dagster.core.entity import Entity as Entity
+    from klio_dagster.core.entity import Result as Result
+    from klio_dagster.defs.decorator import klio_assets as klio_assets
+    from klio_dagster.defs.engines import LocalEngine as LocalEngine
+    from klio_dagster.defs.resource import KlioResource as KlioResource
+    from klio_dagster.defs.run_config import KlioRunConfig as KlioRunConfig
+    from klio_dagster.defs.translator import KlioTranslator as KlioTranslator
+    from klio_dagster.engine.inputs import SourceFile as SourceFile
+    from klio_dagster.errors import ConfigError as ConfigError
+    from klio_dagster.errors import EntityError as EntityError
+    from klio_dagster.errors import KlioError as KlioError
+else:
+    # Every worker imports this package, so a name loads its room (Dagster alone is half a second)
+    # only when somebody asks for it. In the `else`, so that a type checker still sees typos.
+    _HOME = {
+        "Array": "codecs.array",
+        "Audio": "codecs.audio",
+        "AudioClip": "audio.clip",
+        "ConfigError": "errors",
+        "Entity": "core.entity",
+        "EntityAsset": "core.asset",
+        "EntityError": "errors",
+        "EntityStep": "core.asset",
+        "Json": "codecs.json",
+        "KlioError": "errors",
+        "KlioResource": "defs.resource",
+        "KlioRunConfig": "defs.run_config",
+        "KlioTranslator": "defs.translator",
+        "LocalEngine": "defs.engines",
+        "Result": "core.entity",
+        "SourceFile": "engine.inputs",
+        "Table": "codecs.table",
+        "klio_assets": "defs.decorator",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = found  # the next look-up does not come here
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,0 +1,22 @@
+#!/bin/sh
+# The Debian packages that pip cannot bring, all of them here: Chromium for the browser tests.
+# (libsndfile is inside the soundfile wheel.) Installs what is missing; never fails, because
+# everything but the browser tests works without.
+packages="chromium"
+
+missing=""
+for package in $packages; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "setup: not installed (needs root and apt-get):$missing; the tests that need it are skipped"
+    exit 0
+fi
+echo "setup: installing$missing"
+log=$(mktemp)
+if ! { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+    echo "setup: not installed:$missing ($(tail -n 1 "$log")); the tests that need it are skipped"
+fi
+rm -f "$log"
