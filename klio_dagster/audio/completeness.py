@@ -1,35 +1,37 @@
-"""Whether a file ends where its own header says: what libsndfile does not ask.
+"""Whether a file is as long as it says and its pages are sound: what libsndfile does not ask.
 
-libsndfile shortens a truncated WAV, OGG or headerless MP3 in silence. FLAC needs no look here:
+libsndfile shortens a truncated WAV or OGG in silence, and bridges holes in an OGG. FLAC needs no look here:
 its header states the number of frames, and decoding shows whether they come.
 """
 
+import io
 import os
 import struct
-from collections.abc import Callable
 from typing import BinaryIO
+
+from klio_dagster.audio import ogg
 
 # What programs that write WAV to a pipe put where the length is not known yet (ffmpeg, SoX).
 _WAV_UNKNOWN = (0xFFFFFFFF, 0x7FFFF000)
-_OGG_HEADER = 27
-_OGG_LARGEST_PAGE = _OGG_HEADER + 255 + 255 * 255
-_OGG_LAST_PAGE = 0x04
+_OGG_OPEN = "its last page is missing or incomplete"
 
 
-def missing_end(stream: BinaryIO, container: str) -> str | None:
-    """What is missing at the end of a file; None if it is whole or does not say.
+def damage(stream: BinaryIO, container: str, *, whole: bool) -> str | None:
+    """What is missing or broken in a file; None if it is whole or its format does not say.
 
     Args:
         stream: seekable; its position is the same afterwards, for libsndfile counts on it.
         container: as libsndfile names it, `WAV` for instance.
+        whole: all of it will be decoded: look at all of it.
     """
-    look = _LOOKS.get(container)
-    if look is None:
-        return None
     position = stream.tell()
-    missing = look(stream, stream.seek(0, os.SEEK_END))
-    stream.seek(position)
-    return missing
+    size = stream.seek(0, os.SEEK_END)
+    try:
+        if container in ("WAV", "WAVEX", "RF64"):
+            return _wav(stream, size)
+        return _ogg(stream, size, whole) if container == "OGG" else None
+    finally:
+        stream.seek(position)
 
 
 def _wav(stream: BinaryIO, size: int) -> str | None:
@@ -53,26 +55,17 @@ def _wav(stream: BinaryIO, size: int) -> str | None:
     return "it ends before its samples begin"
 
 
-def _ogg(stream: BinaryIO, size: int) -> str | None:
-    """Find the page that ends where the file ends. Source: RFC 3533, section 6."""
-    start = max(0, size - _OGG_LARGEST_PAGE)
-    stream.seek(start)
+def _ogg(stream: BinaryIO, size: int, whole: bool) -> str | None:
+    """Look at every page, or for a segment only at the last one."""
+    if whole:
+        stream.seek(0)
+        return ogg.damage(stream)
+    stream.seek(max(0, size - ogg.LARGEST_PAGE))
     tail = stream.read()
     at = tail.rfind(b"OggS")
     while at >= 0:
-        header = tail[at : at + _OGG_HEADER]
-        if len(header) == _OGG_HEADER:
-            body = tail[at + _OGG_HEADER :]
-            length = header[26] + sum(body[: header[26]])
-            if length == len(body):
-                return None if header[5] & _OGG_LAST_PAGE else "its last page is missing"
+        page = next(ogg.pages(io.BytesIO(tail[at:])), None)
+        if page is not None and page.checksum == ogg.checksum(page.data):
+            return None if page.is_last and len(page.data) + at == len(tail) else _OGG_OPEN
         at = tail.rfind(b"OggS", 0, at)
-    return "its last page is incomplete"
-
-
-_LOOKS: dict[str, Callable[[BinaryIO, int], str | None]] = {
-    "WAV": _wav,
-    "WAVEX": _wav,
-    "RF64": _wav,
-    "OGG": _ogg,
-}
+    return _OGG_OPEN

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import numpy as np
 
 from klio_dagster.audio.clip import AudioClip, Samples, SourceInfo, segment_frames
-from klio_dagster.audio.completeness import missing_end
+from klio_dagster.audio.completeness import damage
 from klio_dagster.errors import ConfigError, EntityError
 
 if TYPE_CHECKING:
@@ -99,9 +99,11 @@ def read_audio(
 
     with _opened(data, where) as stream, _sound_file(stream, where) as file:
         _refuse_wrong_kind(file, where)
-        missing = missing_end(stream, file.format)
-        if missing is not None:
-            raise EntityError(f"the file is truncated: {missing}", where=where, fix=_COMPLETE)
+        broken = damage(stream, file.format, whole=start_s == 0 and duration_s is None)
+        if broken is not None:
+            raise EntityError(
+                f"the file is damaged or truncated: {broken}", where=where, fix=_COMPLETE
+            )
         rate = file.samplerate
         first, wanted = _part(file, start_s, duration_s, limits, where)
         try:
