@@ -1,7 +1,7 @@
 """Whether a file is as long as it says and its pages are sound: what libsndfile does not ask.
 
-libsndfile shortens a truncated WAV or OGG in silence, and bridges holes in an OGG. FLAC needs no look here:
-its header states the number of frames, and decoding shows whether they come.
+libsndfile shortens a truncated WAV or OGG in silence, and bridges holes in an OGG. FLAC needs no
+look here: its header states the number of frames, and decoding shows whether they come.
 """
 
 import io

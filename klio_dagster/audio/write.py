@@ -1,6 +1,8 @@
 """Encode a clip; the bytes depend on nothing but the clip and the options."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -26,6 +28,8 @@ _FLAC_COMPRESSION: Final = 0.625
 _OGG_SERIAL: Final = 0x6B6C696F
 # libvorbis takes its buffer from the stack: a long clip in one call ends the process.
 _OGG_BLOCK_FRAMES: Final = 1 << 16
+# Channels and Hz. Beyond these libsndfile refuses FLAC, and for Vorbis ends the process.
+_HOLDS: Final = {"FLAC": (8, 655_350), "WAV": (1024, 2**31 - 1), "OGG": (255, 200_000)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,26 +124,32 @@ def _vorbis(clip: AudioClip, where: str) -> bytes:
     return ogg.with_serial(stream, _OGG_SERIAL)
 
 
+@contextmanager
 def _opened(
     stream: io.BytesIO, clip: AudioClip, container: str, subtype: str, where: str
-) -> "soundfile.SoundFile":
-    """A file to write the clip's samples to, in memory."""
+) -> Iterator["soundfile.SoundFile"]:
+    """A file in memory to write the clip's samples to."""
     import soundfile
 
+    refused = EntityError(
+        f"{container} cannot hold {clip.channels} channels at {clip.sample_rate} Hz",
+        where=where,
+        fix="resample it, mix it down, or choose another format",
+    )
+    most_channels, highest_rate = _HOLDS[container]
+    if clip.channels > most_channels or clip.sample_rate > highest_rate:
+        raise refused
+    compression = _FLAC_COMPRESSION if container == "FLAC" else None
     try:
-        return soundfile.SoundFile(
+        with soundfile.SoundFile(
             stream,
             "w",
             clip.sample_rate,
             clip.channels,
             subtype,
             format=container,
-            compression_level=_FLAC_COMPRESSION if container == "FLAC" else None,
-        )
+            compression_level=compression,
+        ) as file:
+            yield file
     except soundfile.LibsndfileError as error:
-        raise EntityError(
-            f"{container} cannot hold {clip.channels} channels at {clip.sample_rate} Hz "
-            f"({error.error_string.rstrip('. ')})",
-            where=where,
-            fix="resample, mix down, or choose wav",
-        ) from error
+        raise refused from error
