@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from klio_dagster.codecs.array import Array
+from klio_dagster.codecs.audio import Audio
 from klio_dagster.codecs.json import Json
 from klio_dagster.codecs.table import Table
 from klio_dagster.core.output import Json as JsonValue
@@ -13,6 +14,7 @@ from klio_dagster.errors import ConfigError
 # Only these: a manifest or a record cannot name a class to import.
 _CODECS: Mapping[str, Callable[..., OutputCodec]] = {
     "array": Array,
+    "audio": Audio,
     "json": Json,
     "table": Table,
 }

@@ -131,7 +131,7 @@ class Table:
         return self._loaded[0] if self._loaded else None
 
 
-def _pyarrow() -> Any:  # noqa: ANN401 - pyarrow has no types
+def _pyarrow() -> Any:
     """Pyarrow with its Parquet module, `.parquet`."""
     import_module("pyarrow.parquet")
     return import_module("pyarrow")

@@ -123,7 +123,7 @@ def test_values_that_are_not_finite_are_counted_and_left_out_of_the_range():
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    "value,says",
     [
         pytest.param(None, "returned None, not a numpy array", id="forgotten return"),
         pytest.param([1.0, 2.0], "returned list, not a numpy array", id="list"),
@@ -164,7 +164,7 @@ def _npy(array: np.ndarray) -> bytes:
     ],
 )
 def test_stored_bytes_that_are_no_array_are_one_clear_error(data):
-    with pytest.raises(EntityError, match="^mel/a.npy: this is not a .npy array") as caught:
+    with pytest.raises(EntityError, match=r"^mel/a.npy: this is not a .npy array") as caught:
         Array().load(data, "mel/a.npy")
 
     assert "\n" not in str(caught.value)

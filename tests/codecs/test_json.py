@@ -44,7 +44,7 @@ def _endless() -> list[object]:
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    "value,says",
     [
         pytest.param(None, "the transform returned None", id="forgotten return"),
         pytest.param({"a": [0, float("nan")]}, "Out of range float", id="nan"),
@@ -101,7 +101,7 @@ def test_a_size_limit_below_one_is_refused_when_defined():
     ],
 )
 def test_stored_bytes_that_are_no_json_are_one_clear_error(data):
-    with pytest.raises(EntityError, match="^tags/a.json: this is not JSON") as caught:
+    with pytest.raises(EntityError, match=r"^tags/a.json: this is not JSON") as caught:
         Json().load(data, "tags/a.json")
 
     assert "\n" not in str(caught.value)

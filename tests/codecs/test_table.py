@@ -1,6 +1,3 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -12,8 +9,6 @@ from hypothesis.extra import pandas as hpd
 from klio_dagster.codecs.table import Table
 from klio_dagster.core.output import RELOAD
 from klio_dagster.errors import ConfigError, EntityError
-
-sys.path.insert(0, str(Path(__file__).parent))  # where workers of these tests find table_schemas
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
 FRAMES = hpd.data_frames(
@@ -99,7 +94,7 @@ def test_rows_that_were_filtered_are_numbered_anew():
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    "value,says",
     [
         pytest.param(None, "the transform returned None, not a table", id="forgotten return"),
         pytest.param({"a": [1]}, "returned dict, not a table", id="dict"),
@@ -125,7 +120,7 @@ def test_a_value_that_is_no_storable_table_is_refused_in_one_line(value, says):
 
 @pytest.mark.parametrize("name", ["Levels", "levels"], ids=["model", "schema object"])
 def test_a_table_that_keeps_its_contract_is_stored(name):
-    dumped = Table(schema=f"table_schemas:{name}").dump(GOOD)
+    dumped = Table(schema=f"tests.codecs.table_schemas:{name}").dump(GOOD)
 
     pd.testing.assert_frame_equal(Table().load(dumped.data, "features/a.parquet"), GOOD)
 
@@ -133,13 +128,13 @@ def test_a_table_that_keeps_its_contract_is_stored(name):
 def test_what_the_contract_coerces_is_what_is_stored():
     text = GOOD.assign(bars=["4", "8"])
 
-    dumped = Table(schema="table_schemas:Levels").dump(text)
+    dumped = Table(schema="tests.codecs.table_schemas:Levels").dump(text)
 
     assert Table().load(dumped.data, "features/a.parquet")["bars"].tolist() == [4, 8]
 
 
 @pytest.mark.parametrize(
-    ("frame", "says"),
+    "frame,says",
     [
         pytest.param(
             GOOD.assign(peak=[0.5, -0.25]),
@@ -162,7 +157,7 @@ def test_what_the_contract_coerces_is_what_is_stored():
 )
 def test_a_table_that_breaks_its_contract_says_where_in_one_line(frame, says):
     with pytest.raises(EntityError) as caught:
-        Table(schema="table_schemas:Levels").dump(frame)
+        Table(schema="tests.codecs.table_schemas:Levels").dump(frame)
 
     assert says in str(caught.value)
     assert str(caught.value).startswith("Table(Levels): ")
@@ -170,10 +165,10 @@ def test_a_table_that_breaks_its_contract_says_where_in_one_line(frame, says):
 
 
 def test_a_schema_may_be_given_itself_or_by_name():
-    from table_schemas import Levels
+    from tests.codecs.table_schemas import Levels
 
-    assert Table(schema=Levels) == Table(schema="table_schemas:Levels")
-    assert Table(schema=Levels).to_json() == {"schema": "table_schemas:Levels"}
+    assert Table(schema=Levels) == Table(schema="tests.codecs.table_schemas:Levels")
+    assert Table(schema=Levels).to_json() == {"schema": "tests.codecs.table_schemas:Levels"}
 
 
 def _made_in_a_function() -> type:
@@ -184,7 +179,7 @@ def _made_in_a_function() -> type:
 
 
 @pytest.mark.parametrize(
-    ("schema", "says"),
+    "schema,says",
     [
         pytest.param("Levels", "not a name like 'package.module:Name'", id="no module"),
         pytest.param("a:b;import os", "not a name like", id="code"),
@@ -201,11 +196,15 @@ def test_a_schema_no_worker_could_import_is_refused_when_defined(schema, says):
 
 
 @pytest.mark.parametrize(
-    ("schema", "says"),
+    "schema,says",
     [
         pytest.param("no_such_module:X", "No module named 'no_such_module'", id="no module"),
-        pytest.param("table_schemas:Nothing", "has no attribute 'Nothing'", id="no name"),
-        pytest.param("table_schemas:not_a_schema", "3 has no validate()", id="no schema"),
+        pytest.param(
+            "tests.codecs.table_schemas:Nothing", "has no attribute 'Nothing'", id="no name"
+        ),
+        pytest.param(
+            "tests.codecs.table_schemas:not_a_schema", "3 has no validate()", id="no schema"
+        ),
     ],
 )
 def test_a_schema_that_cannot_be_imported_names_itself(schema, says):
@@ -226,7 +225,7 @@ def test_a_schema_that_cannot_be_imported_names_itself(schema, says):
     ],
 )
 def test_stored_bytes_that_are_no_table_are_one_clear_error(data):
-    with pytest.raises(EntityError, match="^features/a.parquet: this is not a Parquet") as caught:
+    with pytest.raises(EntityError, match=r"^features/a.parquet: this is not a Parquet") as caught:
         Table().load(data, "features/a.parquet")
 
     assert "\n" not in str(caught.value)
