@@ -1,0 +1,21 @@
+"""What every test starts from: no setting of the machine it runs on reaches it."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Read by Dagster or by us; a developer's own values must not change a test's result. The byte code
+# is ours to write: the processes that tests start would compile Dagster and Beam again each time.
+for name in (
+    "DAGSTER_HOME",
+    "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS",
+    "DAGSTER_EVENT_BATCH_SIZE",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONWARNINGS",
+):
+    os.environ.pop(name, None)
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+
+# No deadline: two cores are shared with other tests, so a slow example says nothing.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
