@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from klio_dagster.codecs.refusal import refused_bytes, refused_value
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 _WHERE = "Table"
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
-# What pandas needs to give each column its dtype again. The rest of its notes (versions, attrs)
-# would give equal tables different bytes.
+# What pandas needs to give a column its own kind of dtype again, and only then: half of a small
+# file. The rest of its notes (versions, attrs) would give equal tables different bytes.
 _PANDAS_NOTES = ("column_indexes", "columns", "index_columns")
 
 
@@ -131,7 +132,7 @@ class Table:
         return self._loaded[0] if self._loaded else None
 
 
-def _pyarrow() -> Any:
+def _pyarrow() -> ModuleType:
     """Pyarrow with its Parquet module, `.parquet`."""
     import_module("pyarrow.parquet")
     return import_module("pyarrow")
@@ -248,6 +249,8 @@ def _parquet(frame: "pd.DataFrame") -> bytes:
     Raises:
         EntityError: a column holds what Parquet cannot.
     """
+    from pandas.api.types import is_extension_array_dtype
+
     pa = _pyarrow()
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
@@ -257,11 +260,13 @@ def _parquet(frame: "pd.DataFrame") -> bytes:
             where=_WHERE,
             fix="give each column one type",
         ) from error
-    notes = json.loads(table.schema.metadata[b"pandas"])
-    kept = json.dumps({name: notes[name] for name in _PANDAS_NOTES}, sort_keys=True)
+    notes: dict[str, str] = {}
+    if any(is_extension_array_dtype(dtype) for dtype in frame.dtypes):
+        said = json.loads(table.schema.metadata[b"pandas"])
+        notes["pandas"] = json.dumps({name: said[name] for name in _PANDAS_NOTES}, sort_keys=True)
     sink = pa.BufferOutputStream()
     # In one piece: where the pieces of a column end shows in the bytes.
-    table = table.replace_schema_metadata({"pandas": kept}).combine_chunks()
+    table = table.replace_schema_metadata(notes).combine_chunks()
     pa.parquet.write_table(table, sink, compression="zstd")
     return sink.getvalue().to_pybytes()
 
