@@ -27,6 +27,7 @@ __all__ = [
     "Table",
     "__version__",
     "klio_assets",
+    "source_assets",
 ]
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from klio_dagster.core.entity import Entity as Entity
     from klio_dagster.core.entity import Result as Result
     from klio_dagster.defs.decorator import klio_assets as klio_assets
+    from klio_dagster.defs.decorator import source_assets as source_assets
     from klio_dagster.defs.engines import LocalEngine as LocalEngine
     from klio_dagster.defs.resource import KlioResource as KlioResource
     from klio_dagster.defs.run_config import KlioRunConfig as KlioRunConfig
@@ -70,6 +72,7 @@ else:
         "SourceFile": "engine.inputs",
         "Table": "codecs.table",
         "klio_assets": "defs.decorator",
+        "source_assets": "defs.decorator",
     }
 
     def __getattr__(name: str) -> object:
