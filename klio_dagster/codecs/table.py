@@ -7,6 +7,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import numpy as np
+
 from klio_dagster.codecs.refusal import refused_bytes, refused_value
 from klio_dagster.core.output import Dumped, Json
 from klio_dagster.core.reference import reference_of, resolve
@@ -249,8 +251,6 @@ def _parquet(frame: "pd.DataFrame") -> bytes:
     Raises:
         EntityError: a column holds what Parquet cannot.
     """
-    from pandas.api.types import is_extension_array_dtype
-
     pa = _pyarrow()
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
@@ -261,7 +261,7 @@ def _parquet(frame: "pd.DataFrame") -> bytes:
             fix="give each column one type",
         ) from error
     notes: dict[str, str] = {}
-    if any(is_extension_array_dtype(dtype) for dtype in frame.dtypes):
+    if not all(isinstance(dtype, np.dtype) for dtype in cast("Any", frame).dtypes):
         said = json.loads(table.schema.metadata[b"pandas"])
         notes["pandas"] = json.dumps({name: said[name] for name in _PANDAS_NOTES}, sort_keys=True)
     sink = pa.BufferOutputStream()
