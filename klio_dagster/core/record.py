@@ -31,3 +31,21 @@ class Record(NamedTuple):
 
 Records = Mapping[str, Mapping[str, Record]]
 """Asset key (joined by `/`) to entity id to record."""
+
+
+class FailedPair(NamedTuple):
+    """Why the last attempt at an (asset, entity) failed.
+
+    Args:
+        asset: asset key.
+        entity: entity id.
+        kind: name of the exception, signal or reason.
+        error: one line.
+        run_id: the run that tried.
+    """
+
+    asset: str
+    entity: str
+    kind: str
+    error: str
+    run_id: str

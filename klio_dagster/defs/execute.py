@@ -14,6 +14,7 @@ from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.state import entities_in
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered, gather
+from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.observations import observe_sources
 from klio_dagster.defs.recorder import Recorder
 from klio_dagster.defs.requested import partitioned_outside, wanted_by
@@ -22,6 +23,7 @@ from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
 from klio_dagster.engine.launch import carry_out
 from klio_dagster.engine.progress import Progress
 from klio_dagster.errors import EntitiesInFlightError
+from klio_dagster.ledger import internals
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import InFlight, in_flight
 from klio_dagster.ledger.ledger import Ledger, ledger_of
@@ -75,10 +77,10 @@ def execute(
         context=context,
         group=group,
         selected=group.names_of(key.to_user_string() for key in context.selected_asset_keys),
-        partitioned=partitioned_outside(group, _partitions_of(context)),
+        partitioned=partitioned_outside(group, internals.partitions_by_key(context)),
         store=store,
         engine=engine,
-        ledger=ledger_of(context.instance, context),
+        ledger=ledger_of(context.instance, context, describe=metadata_of),
         identity=RunIdentity.of_context(context),
     )
     if os.environ.get(_SUBSETS):
@@ -181,15 +183,6 @@ def _compute(run: _Run, claim: OpenClaim, plan: Plan, gathered: Gathered, summar
     )
     carry_out(manifest, run.store, on_receipts=recorder.add, on_output=_print_output)
     recorder.flush()
-
-
-def _partitions_of(
-    context: dg.AssetExecutionContext,
-) -> dict[str, dg.PartitionsDefinition[str] | None]:
-    graph = context.repository_def.asset_graph
-    return {
-        key.to_user_string(): graph.get(key).partitions_def for key in graph.get_all_asset_keys()
-    }
 
 
 def _nobody(_progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""What live runs are doing: which pairs they still hold, and what they finished but did not record."""
+"""What live runs do: the pairs they still hold, and what they finished but did not record."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass

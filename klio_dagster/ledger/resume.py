@@ -10,6 +10,7 @@ from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import finished_receipts
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claims import ClaimState, read_claims, remove_claim
+from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import clean_leftovers
 from klio_dagster.store.receipts import compact
 from klio_dagster.store.store import Store
@@ -35,7 +36,8 @@ def fold_dead_runs(store: Store, ledger: Ledger, instance: dg.DagsterInstance) -
         _report_failed(instance, state)
         remove_claim(store, state.claim.run_id)
     if dead and (root := store.local_path("")) is not None:
-        clean_leftovers(root, _LEFTOVER_AGE_S)
+        folders = {asset for state in dead for asset in state.claim.assets}
+        clean_leftovers(root, _LEFTOVER_AGE_S, folders=(OWN_FOLDER, *sorted(folders)))
     return [state.claim.run_id for state in dead]
 
 

@@ -1,0 +1,124 @@
+"""`Ledger`: what we ask of Dagster's event log; in batches where that works, else one by one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import dagster as dg
+
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.core.record import FailedPair, Records
+from klio_dagster.ledger import internals, read, write
+from klio_dagster.ledger.events import Describe, RunIdentity
+from klio_dagster.ledger.public_path import PublicLedger
+
+_NOT_OF_A_RUN = RunIdentity(run_id="", job_name="", step_key=None)
+
+
+class Ledger(Protocol):
+    """Dagster's event log. Asset keys are joined by `/`; `entities=None` means all."""
+
+    def records(self, keys: Sequence[str], entities: Sequence[str] | None) -> Records:
+        """What is known of each asset's entities; unknown ones are left out."""
+        ...
+
+    def record(self, run: RunIdentity, receipts: Sequence[Receipt]) -> None:
+        """Write receipts: materialisations, and observations of failures."""
+        ...
+
+    def mark_failed(self, run: RunIdentity, pairs: Iterable[tuple[str, str]]) -> None:
+        """Have these (asset key, entity) shown failed once the run has failed."""
+        ...
+
+    def observe_sources(
+        self, run: RunIdentity | None, key: str, versions: Mapping[str, str]
+    ) -> None:
+        """Write the versions of a source's entities."""
+        ...
+
+    def observed_sources(self, key: str, entities: Sequence[str] | None) -> Mapping[str, str]:
+        """The versions last observed."""
+        ...
+
+    def latest_metadata(self, key: str, entities: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Metadata of the newest materialisation of each entity."""
+        ...
+
+    def unpartitioned_version(self, key: str) -> str | None:
+        """Data version of an asset without partitions; None if it was never materialised."""
+        ...
+
+    def failures(self, keys: Sequence[str], entities: Sequence[str] | None) -> list[FailedPair]:
+        """The pairs whose last attempt failed, and why."""
+        ...
+
+
+class BatchedLedger:
+    """The ledger over an event log that `internals` can write in batches.
+
+    Args:
+        instance: Dagster's.
+        describe: what the UI shows of a receipt.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, describe: Describe) -> None:
+        self._instance = instance
+        self._describe = describe
+
+    def records(self, keys: Sequence[str], entities: Sequence[str] | None) -> Records:
+        """What is known of each asset's entities."""
+        return {key: read.records_of(self._instance, key, entities) for key in keys}
+
+    def record(self, run: RunIdentity, receipts: Sequence[Receipt]) -> None:
+        """Write receipts in batches."""
+        write.record_receipts(self._instance, run, receipts, self._describe)
+
+    def mark_failed(self, run: RunIdentity, pairs: Iterable[tuple[str, str]]) -> None:
+        """Plan each pair in an event of its own."""
+        write.mark_pairs_failed(self._instance, run, pairs)
+
+    def observe_sources(
+        self, run: RunIdentity | None, key: str, versions: Mapping[str, str]
+    ) -> None:
+        """Write the versions of a source's entities."""
+        write.observe_versions(self._instance, run or _NOT_OF_A_RUN, key, versions)
+
+    def observed_sources(self, key: str, entities: Sequence[str] | None) -> Mapping[str, str]:
+        """The versions last observed."""
+        observed = read.observed_versions(self._instance, key, entities)
+        return {entity: version for entity, (_, version) in observed.items()}
+
+    def latest_metadata(self, key: str, entities: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Metadata of the newest materialisation of each entity."""
+        return read.metadata_of(self._instance, key, entities)
+
+    def unpartitioned_version(self, key: str) -> str | None:
+        """Data version of an asset without partitions."""
+        return read.newest_version(self._instance, key)
+
+    def failures(self, keys: Sequence[str], entities: Sequence[str] | None) -> list[FailedPair]:
+        """The pairs whose last attempt failed."""
+        return [
+            FailedPair(key, entity, kind, error, run_id)
+            for key in keys
+            for entity, (kind, error, run_id) in read.failures_of(
+                self._instance, key, entities
+            ).items()
+        ]
+
+
+def ledger_of(
+    instance: dg.DagsterInstance,
+    context: dg.AssetExecutionContext | None = None,
+    *,
+    describe: Describe,
+) -> Ledger:
+    """The ledger of an instance.
+
+    Args:
+        instance: Dagster's.
+        context: of the op that records; None outside of a run.
+        describe: what the UI shows of a receipt.
+    """
+    if internals.batches(instance):
+        return BatchedLedger(instance, describe)
+    return PublicLedger(instance, context, describe)

@@ -1,0 +1,94 @@
+"""Receipts to the event log, in batches."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+import dagster as dg
+
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.ledger import internals
+from klio_dagster.ledger.events import (
+    Describe,
+    Pointers,
+    RunIdentity,
+    asset_key,
+    failure_observation,
+    inputs_of,
+    materialization,
+    source_observation,
+)
+from klio_dagster.ledger.read import newest_pointers
+
+_AT_ONCE = 1000  # events a transaction: bounds how long others wait for the lock
+
+
+def record_receipts(
+    instance: dg.DagsterInstance,
+    run: RunIdentity,
+    receipts: Sequence[Receipt],
+    describe: Describe,
+) -> None:
+    """Write receipts, upstream before downstream, as their events."""
+    for start in range(0, len(receipts), _AT_ONCE):
+        batch = receipts[start : start + _AT_ONCE]
+        pointers = Pointers(
+            {
+                (key, entity): pointer
+                for key, entities in inputs_of(batch).items()
+                for entity, pointer in newest_pointers(instance, key, sorted(entities)).items()
+            }
+        )
+        given: dict[tuple[str, str], int] = {}
+        makers = [
+            (receipt.finished_at, partial(_event, receipt, pointers, given, describe))
+            for receipt in batch
+        ]
+        internals.store_events(instance, run, makers)
+
+
+def mark_pairs_failed(
+    instance: dg.DagsterInstance, run: RunIdentity, pairs: Iterable[tuple[str, str]]
+) -> None:
+    """Plan each pair in its own event: when the run fails, Dagster shows these partitions failed.
+
+    A planned event of a subset of partitions would not do that.
+    """
+    now = time.time()
+    makers = [(now, partial(_planned, asset, entity)) for asset, entity in pairs]
+    for start in range(0, len(makers), _AT_ONCE):
+        internals.store_events(instance, run, makers[start : start + _AT_ONCE])
+
+
+def observe_versions(
+    instance: dg.DagsterInstance, run: RunIdentity, key: str, versions: Mapping[str, str]
+) -> None:
+    """Write the versions of a source's partitions."""
+    now = time.time()
+    makers = [
+        (now, partial(_observed, key, entity, version)) for entity, version in versions.items()
+    ]
+    for start in range(0, len(makers), _AT_ONCE):
+        internals.store_events(instance, run, makers[start : start + _AT_ONCE])
+
+
+def _event(
+    receipt: Receipt,
+    pointers: Pointers,
+    given: dict[tuple[str, str], int],
+    describe: Describe,
+    storage_id: int,
+) -> dg.AssetMaterialization | dg.AssetObservation:
+    if receipt.failure:
+        return failure_observation(receipt)
+    made_from = pointers.of(receipt, given)
+    given[receipt.pair] = storage_id
+    return materialization(receipt, made_from, describe)
+
+
+def _planned(asset: str, entity: str, _storage_id: int) -> internals.Planned:
+    return internals.Planned(asset_key(asset), entity)
+
+
+def _observed(key: str, entity: str, version: str, _storage_id: int) -> dg.AssetObservation:
+    return source_observation(key, entity, version)
