@@ -28,7 +28,7 @@ test: $(SETUP) $(DEBIAN) ## all tests, on two processes (ARGS=... goes to pytest
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not versions and not kill_long" $(ARGS)
 
 test-versions: $(SETUP) ## the oldest and newest Dagster, Python 3.12 and 3.13
-	@$(BIN)/python tools/test_versions.py
+	@$(BIN)/python tools/test_versions.py $(ARGS)
 
 lint: $(SETUP) ## format, rules, types, directions between the rooms, sizes, public names
 	@$(BIN)/ruff format --check --quiet . || { echo 'ruff format: run $(BIN)/ruff format .'; exit 1; }
