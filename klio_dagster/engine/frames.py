@@ -20,13 +20,13 @@ def encode_frame(content: object) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode() + b"\n"
 
 
-def send(pipe: int, content: object) -> None:
-    """Write a frame whole.
+def send(pipe: int, *contents: object) -> None:
+    """Write frames whole, in one go.
 
     Raises:
         OSError: the other side has gone.
     """
-    data = memoryview(encode_frame(content))
+    data = memoryview(b"".join(encode_frame(content) for content in contents))
     while data:
         data = data[os.write(pipe, data) :]
 

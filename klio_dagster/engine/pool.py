@@ -64,6 +64,8 @@ class SupervisedPool:
         self._bad_starts = 0
         self._deaths: dict[str, int] = {}
         self._wake_read, self._wake_write = os.pipe()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
         self._supervisor.start()
 
@@ -97,6 +99,7 @@ class SupervisedPool:
         self._closing = True
         os.write(self._wake_write, b"\0")
         self._supervisor.join()
+        self._selector.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
 
@@ -126,7 +129,9 @@ class SupervisedPool:
     def _start(self) -> WorkerProcess:
         self._started += 1
         name = f"{os.getpid()}-{self._started:04}"
-        return WorkerProcess.start(name, self._head, self._show)
+        worker = WorkerProcess.start(name, self._head, self._show)
+        self._selector.register(worker.frames.pipe, selectors.EVENT_READ, worker)
+        return worker
 
     def _hand_out(self) -> None:
         """Tasks to the least busy workers, so that one slow entity holds up at most one other."""
@@ -143,11 +148,7 @@ class SupervisedPool:
         now = time.monotonic()
         deadlines = [w.computing.deadline for w in self._workers if w.computing]
         timeout = min([_LONGEST_WAIT_S, *(max(0.0, d - now) for d in deadlines)])
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._wake_read, selectors.EVENT_READ)
-            for worker in self._workers:
-                selector.register(worker.frames.pipe, selectors.EVENT_READ, worker)
-            events = selector.select(timeout)
+        events = self._selector.select(timeout)
         for key, _ in events:
             if key.data is None:
                 os.read(self._wake_read, 4096)
@@ -177,6 +178,7 @@ class SupervisedPool:
 
     def _bury(self, worker: WorkerProcess) -> None:
         """Fail what a dead worker was computing, keep what it finished, go on with the rest."""
+        self._selector.unregister(worker.frames.pipe)
         worker.kill()
         failure = worker.cause_of_death()
         worker.close()

@@ -45,15 +45,22 @@ def main() -> None:
     store = Store.open(manifest.store)
     part = ReceiptPart(store, manifest.run, writer)
 
+    unsaid: list[object] = []
+
     def begin(asset: str, step: PartSpec) -> None:
-        send(answers, [BEGIN, asset, step.name, step.timeout_s])
+        send(answers, *unsaid, [BEGIN, asset, step.name, step.timeout_s])
+        unsaid.clear()
 
     chain = EntityChain(manifest, store, part.write, begin)
     chain.import_transforms()
     send(answers, [READY])
     while True:
         chain.run(Task.from_line(backlog.get()))
-        send(answers, [DONE])
+        # With the next task at hand this goes along with its first frame: one wake-up less.
+        unsaid.append([DONE])
+        if backlog.empty():
+            send(answers, *unsaid)
+            unsaid.clear()
 
 
 def _private_pipes() -> tuple[int, int]:
