@@ -6,6 +6,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 from klio_dagster.core.asset import EntityAsset, EntityStep
 from klio_dagster.core.graph import Chain
@@ -47,7 +48,7 @@ def syntax_hash(source: str) -> str:
     tree = ast.parse(textwrap.dedent(source))
     digest = hashlib.sha256()
     for token in _tokens(tree):
-        digest.update(token.encode("utf-8", "surrogatepass") + b"\0")
+        digest.update(token.encode() + b"\0")
     return digest.hexdigest()[:_HEX_DIGITS]
 
 
@@ -79,21 +80,36 @@ def _tokens(node: object) -> Iterator[str]:
             if value is None or value == [] or field in _NOT_MEANING:
                 continue
             yield f".{field}"
-            yield from _tokens(_without_docstring(value) if field == "body" else value)
+            yield from _tokens(_meant(node, field, value))
         yield ")"
     elif isinstance(node, list):
         yield "["
-        for item in node:  # pyright: ignore[reportUnknownVariableType] - ast is untyped here
-            yield from _tokens(item)  # pyright: ignore[reportUnknownArgumentType]
+        for item in cast("list[object]", node):
+            yield from _tokens(item)
         yield "]"
     else:
-        yield f"{type(node).__name__}={node!r}"
+        # Not `repr`: which characters it escapes depends on the Unicode version of that Python.
+        yield f"{type(node).__name__}={node!a}"
 
 
-def _without_docstring(body: object) -> object:
-    """A body without its first statement if that is only a text."""
-    match body:
-        case [ast.Expr(value=ast.Constant(value=str())), *rest]:
-            return rest
+def _meant(node: ast.AST, field: str, value: object) -> object:
+    """A field's value without what means nothing: a docstring, empty pieces of an f-string."""
+    if field == "body" and isinstance(value, list):
+        statements = cast("list[ast.stmt]", value)
+        return statements[1:] if _is_text(statements[0]) else statements
+    if isinstance(node, ast.JoinedStr):
+        # Python 3.12 alone ends the format of f"{x:>{width}}" with an empty text.
+        return [piece for piece in node.values if not _is_empty(piece)]
+    return value
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
         case _:
-            return body
+            return False
+
+
+def _is_empty(piece: ast.expr) -> bool:
+    return isinstance(piece, ast.Constant) and piece.value == ""
