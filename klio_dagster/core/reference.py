@@ -26,6 +26,12 @@ def reference_of(transform: Transform) -> str:
             where=where,
             fix="use a function or a class of a module",
         )
+    if inspect.ismethod(transform) and not isinstance(transform.__self__, type):
+        raise ConfigError(
+            "it is a method of an object, which a worker does not have",
+            where=where,
+            fix="use a class: it is made once a worker and then called",
+        )
     if "<" in name:
         raise ConfigError(
             "it is defined inside a function, where a worker cannot import it",
@@ -85,7 +91,8 @@ def signature_of(transform: Transform, where: str) -> Signature:
     if not isinstance(transform, type):
         call, takes_anything = _named(transform, where)
         return Signature(call, {}, takes_anything)
-    if not callable(getattr(transform, "__call__", None)):  # noqa: B004 - asks the class, not an instance
+    # Not `hasattr`: of a class that answers for its metaclass, which makes instances.
+    if not any("__call__" in vars(each) for each in transform.__mro__):
         raise ConfigError("the class has no __call__", where=where, fix="give it one")
     call, takes_anything = _named(transform.__call__, where, skip_self=True)
     has_constructor = transform.__init__ is not object.__init__
