@@ -67,7 +67,16 @@ class EntityStep:
 
     def __post_init__(self) -> None:
         _check_name(self.name, self.where)
+        if isinstance(self.deps, str):
+            raise ConfigError("deps is a text", where=self.where, fix=f"write deps=['{self.deps}']")
         object.__setattr__(self, "deps", tuple(self.deps))
+        for dep in self.dependencies:
+            if dep.parameter in _BOUND_BY_US:
+                raise ConfigError(
+                    f"dependency '{dep.name}' has the name of the parameter '{dep.parameter}'",
+                    where=self.where,
+                    fix="give that asset another name",
+                )
         if len({dep.parameter for dep in self.dependencies}) < len(self.deps):
             raise ConfigError(
                 "two dependencies have the same name", where=self.where, fix="name each once"
@@ -165,7 +174,8 @@ class EntityAsset(EntityStep):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.output, OutputCodec):
+        output = cast("object", self.output)
+        if isinstance(output, type) or not isinstance(output, OutputCodec):
             raise ConfigError(
                 f"output is {self.output!r}, not an output codec",
                 where=self.where,
