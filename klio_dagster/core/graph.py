@@ -35,15 +35,24 @@ class Chain:
 
     def __init__(self, parts: Iterable[EntityStep]) -> None:
         given = list(parts)
-        self._parts = {part.name: part for part in given}
+        self._parts: dict[str, EntityStep] = {}
         for part in given:
-            if self._parts[part.name] is not part:
+            if part.name in self._parts:
                 raise ConfigError(
                     "the name is used twice", where=part.where, fix="names are unique in a group"
                 )
+            self._parts[part.name] = part
+        for part in given:
             for dep in part.dependencies:
                 if not dep.is_outside and dep.name not in self._parts:
                     raise _unknown(part, dep.name, list(self._parts))
+                if dep.is_outside and dep.name in self._parts:
+                    raise ConfigError(
+                        f"dependency '{dep.name}' is given as an asset outside the group,"
+                        " but the group has that name",
+                        where=part.where,
+                        fix=f"write deps=['{dep.name}'], or rename the one of the group",
+                    )
         self.order: tuple[str, ...] = _sorted(self._parts)
         if not self.assets:
             raise ConfigError(
