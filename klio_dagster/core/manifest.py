@@ -80,6 +80,9 @@ class Task:
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     outside: Mapping[str, Outside] = field(default_factory=dict[str, Outside])
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "run", tuple(self.run))  # equal to itself when read back
+
     def to_line(self) -> str:
         """The task as one line of JSON, with its newline."""
         fields: dict[str, Any] = {"entity": self.entity, "run": list(self.run)}
@@ -108,7 +111,7 @@ class Task:
                 sources=fields.get("sources", {}),
                 outside={key: Outside(**at) for key, at in outside.items()},
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a task: {error!r}") from error
 
     def without(self, done: Sequence[str]) -> "Task":
@@ -144,6 +147,10 @@ class Manifest:
     install: Sequence[str] = ()
     attempt: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("parts", "chain", "install"):  # equal to itself when read back
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     def to_json(self) -> str:
         """The head as JSON text."""
         return json.dumps({"v": SCHEMA, **asdict(self)})
@@ -156,12 +163,13 @@ class Manifest:
             ValueError: the text is not a manifest of this schema.
         """
         fields = cast("dict[str, Any]", json.loads(text))
-        if fields.pop("v", None) != SCHEMA:
-            raise ValueError(f"not a manifest of schema {SCHEMA}")
         try:
+            schema = fields.pop("v")
+            if schema != SCHEMA:
+                raise ValueError(f"manifest of schema {schema}, this version reads {SCHEMA}")
             chain = [PartSpec(**part) for part in fields.pop("chain")]
             return cls(chain=chain, **fields)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a manifest: {error!r}") from error
 
 
