@@ -49,15 +49,7 @@ class Facts(NamedTuple):
     @property
     def is_wanted(self) -> bool:
         """Rows 6 to 9 say run."""
-        return (
-            not self.materialized
-            or self.failed
-            or self.forced
-            or self.upstream_runs
-            or self.output_gone
-            or self.code_changed
-            or self.input_changed
-        )
+        return any(applies(self) for verdict, applies in RULES if verdict.decision is Decision.RUN)
 
 
 # First match wins; the order is the table of DESIGN 4.3.
@@ -75,7 +67,7 @@ RULES: Sequence[tuple[Verdict, Callable[[Facts], bool]]] = (
     (Verdict(Decision.RUN, "output_gone"), lambda f: f.output_gone),
     (Verdict(Decision.RUN, "code_changed"), lambda f: f.code_changed),
     (Verdict(Decision.RUN, "input_changed"), lambda f: f.input_changed),
-    (Verdict(Decision.SKIP, "up_to_date"), lambda f: True),
+    (Verdict(Decision.SKIP, "up_to_date"), lambda _: True),
 )
 
 
@@ -192,9 +184,8 @@ def _decisions(
         for dep, available in versions.items()
         if dep not in decided and dep not in knowledge.shared_versions
     ]
-    shared = knowledge.shared_versions
     keys = knowledge.keys
-    named = [(keys.get(dep, dep), dep, version) for dep, version in versions.items()]
+    named = [(keys.get(dep, dep), version) for dep, version in versions.items()]
     records = knowledge.records.get(name, {})
     code_version = knowledge.code_versions[name]
     on_code = RerunOn.CODE in request.rerun_on
@@ -203,8 +194,8 @@ def _decisions(
 
     def input_changed(entity: str, record: Record) -> bool:
         recorded = record.input_versions
-        for key, dep, version in named:
-            now = shared[dep] if dep in shared else version(entity)
+        for key, version in named:
+            now = version(entity)
             # An input that is gone is no news: finished work whose source has gone stays.
             if now is not None and recorded.get(key) != now:
                 return True
@@ -245,17 +236,22 @@ def _input_versions(
         versions[pattern] = knowledge.sources.get(pattern, {}).get
     for dep in (*inputs.assets, *inputs.outside):
         if dep in knowledge.shared_versions:
-            shared = knowledge.shared_versions[dep]
-            versions[dep] = lambda _entity, shared=shared: shared
+            versions[dep] = _shared_version(knowledge.shared_versions[dep])
         else:
-            versions[dep] = _recorded_version(knowledge.records.get(dep, {}))
+            versions[dep] = _recorded_version(dep, knowledge)
     return versions
 
 
-def _recorded_version(records: Mapping[str, Record]) -> Callable[[str], str | None]:
+def _shared_version(known: str | None) -> Callable[[str], str | None]:
+    return lambda _entity: known
+
+
+def _recorded_version(name: str, knowledge: Knowledge) -> Callable[[str], str | None]:
+    records = knowledge.records.get(name, {})
+
     def version(entity: str) -> str | None:
         record = records.get(entity)
-        if record is None or not record.materialized:
+        if record is None or not record.materialized or (name, entity) in knowledge.gone:
             return None
         # An output recorded by somebody else may have no data version; it is there all the same.
         return record.data_version or "unknown"
