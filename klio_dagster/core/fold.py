@@ -40,7 +40,7 @@ def fold(receipts: Iterable[Receipt]) -> dict[tuple[str, str], Receipt]:
     newest: dict[tuple[str, str], Receipt] = {}
     for receipt in receipts:
         known = newest.get(receipt.pair)
-        if known is None or _rank(receipt) > _rank(known):
+        if known is None or _goes_before(known, receipt):
             newest[receipt.pair] = receipt
     return newest
 
@@ -71,12 +71,9 @@ def as_record(receipt: Receipt, before: Record | None) -> Record:
     )
 
 
-def _rank(receipt: Receipt) -> tuple[float, bool, str, int, str]:
+def _goes_before(one: Receipt, other: Receipt) -> bool:
     # A total order, so that the same receipts in any order fold to the same one.
-    return (
-        receipt.finished_at,
-        receipt.failure is None,
-        receipt.run,
-        receipt.attempt,
-        receipt.data_version,
-    )
+    ranks = [(each.finished_at, each.failure is None) for each in (one, other)]
+    if ranks[0] == ranks[1]:
+        return one.to_line() < other.to_line()
+    return ranks[0] < ranks[1]

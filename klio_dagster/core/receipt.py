@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 from klio_dagster.core.output import Scalar
 
 SCHEMA = 1
+UPSTREAM_FAILED = "upstream_failed"  # type of a `Failure`: the attempt was not made
 _MOST_TRACEBACK_CHARACTERS = 20_000
 
 
@@ -35,9 +36,6 @@ class Failure:
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}"
-
-
-UPSTREAM_FAILED = "upstream_failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
