@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.lib import format as npy
 
+from klio_dagster.audio.thumbnails import heatmap_png
 from klio_dagster.codecs.refusal import refused_bytes, refused_value
 from klio_dagster.core.output import Dumped, Json, Scalar
 from klio_dagster.errors import EntityError
@@ -75,7 +76,9 @@ class Array:
         npy.write_array_header_1_0(header, fields)
         data = b"".join((header.getvalue(), _raw(array)))
         stored = _view(data, header.tell(), array.dtype, array.shape, fields["fortran_order"])
-        return Dumped(data, stored, _metadata(stored))
+        is_picture = stored.ndim == 2 and stored.dtype.kind == "f" and stored.size > 0
+        figures = {"heatmap": heatmap_png(stored)} if is_picture else {}
+        return Dumped(data, stored, _metadata(stored), figures)
 
     def load(self, data: bytes, where: str) -> np.ndarray[Any, Any]:
         """The stored array, a read-only view on `data`.

@@ -5,6 +5,7 @@ from typing import get_args
 
 from klio_dagster.audio.clip import AudioClip
 from klio_dagster.audio.read import read_audio
+from klio_dagster.audio.thumbnails import waveform_png
 from klio_dagster.audio.write import AudioFormat, BitDepth, encode
 from klio_dagster.codecs.refusal import refused_value
 from klio_dagster.core.output import Dumped, Json, Scalar
@@ -75,7 +76,7 @@ class Audio:
             "peak": clip.peak,
             "clipped_samples": encoded.clipped_samples,
         }
-        return Dumped(encoded.data, clip, metadata)
+        return Dumped(encoded.data, clip, metadata, {"waveform": waveform_png(clip)})
 
     def load(self, data: bytes, where: str) -> AudioClip:
         """The clip that was stored.
