@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -152,7 +152,11 @@ def segment_frames(
 
 
 def _read_only(samples: npt.NDArray[Any]) -> Samples:
-    """The samples as a read-only, C-contiguous float32 array of shape (channels, frames)."""
+    """The samples as a read-only, C-contiguous float32 array of shape (channels, frames).
+
+    Raises:
+        ConfigError: they are no floating-point array of one or two dimensions.
+    """
     # The static type is no protection here: the value comes from a user's transform.
     dtype = getattr(samples, "dtype", None)
     if dtype is None or dtype.kind != "f":
@@ -172,12 +176,17 @@ def _read_only(samples: npt.NDArray[Any]) -> Samples:
     return view
 
 
-def _rate(sample_rate: int) -> int:
-    """The sample rate as a plain int."""
+def _rate(sample_rate: object) -> int:
+    """The sample rate as a plain int.
+
+    Raises:
+        ConfigError: it is not a positive whole number.
+    """
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, int | np.integer):
         raise ConfigError(
             f"sample_rate is {sample_rate!r}", where="AudioClip", fix="use a whole number of Hz"
         )
-    if sample_rate <= 0:
+    rate = int(cast("int", sample_rate))
+    if rate <= 0:
         raise ConfigError(f"sample_rate is {sample_rate}", where="AudioClip", fix="use 1 or more")
-    return int(sample_rate)
+    return rate

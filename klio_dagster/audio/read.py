@@ -14,7 +14,7 @@ from klio_dagster.audio.completeness import damage
 from klio_dagster.errors import ConfigError, EntityError
 
 if TYPE_CHECKING:
-    import soundfile
+    import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
 _SAMPLE_BYTES = 4  # float32
 _BLOCK_SAMPLES = 1 << 16
@@ -95,7 +95,7 @@ def read_audio(
             after its end.
         ConfigError: `start_s` or `duration_s` is negative or not finite.
     """
-    import soundfile
+    import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
     with _opened(data, where) as stream, _sound_file(stream, where) as file:
         _refuse_wrong_kind(file, where)
@@ -151,7 +151,11 @@ def refuse_not_finite(samples: Samples, where: str) -> None:
 def _opened(
     data: bytes | BinaryIO | str | os.PathLike[str], where: str
 ) -> AbstractContextManager[BinaryIO]:
-    """The bytes as a seekable stream; one that came from outside stays open."""
+    """The bytes as a seekable stream; one that came from outside stays open.
+
+    Raises:
+        EntityError: there is no such file.
+    """
     if isinstance(data, bytes):
         return io.BytesIO(data)
     if isinstance(data, str | os.PathLike):
@@ -165,8 +169,12 @@ def _opened(
 
 
 def _sound_file(stream: BinaryIO, where: str) -> "soundfile.SoundFile":
-    """The stream opened for decoding."""
-    import soundfile
+    """The stream opened for decoding.
+
+    Raises:
+        EntityError: it is empty or no audio.
+    """
+    import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
     if stream.seek(0, os.SEEK_END) == 0:
         raise EntityError("the file is empty", where=where, fix=_COMPLETE)
@@ -182,7 +190,11 @@ def _sound_file(stream: BinaryIO, where: str) -> "soundfile.SoundFile":
 
 
 def _refuse_wrong_kind(file: "soundfile.SoundFile", where: str) -> None:
-    """Refuse a container we do not promise to read, or not the one its name promises."""
+    """Refuse a container we do not promise to read, or not the one its name promises.
+
+    Raises:
+        EntityError: it is one of those.
+    """
     if file.format not in _READABLE:
         raise EntityError(
             f"{file.format} is not read", where=where, fix="supply WAV, FLAC, OGG, Opus or MP3"
@@ -203,7 +215,12 @@ def _part(
     limits: ReadLimits,
     where: str,
 ) -> tuple[int, int]:
-    """First frame and number of frames to decode, checked against header and limits."""
+    """First frame and number of frames to decode.
+
+    Raises:
+        EntityError: the header states none, or the limits allow less.
+        ConfigError: `start_s` or `duration_s` is negative or not finite.
+    """
     rate, promised = file.samplerate, file.frames
     if promised == 0:
         raise EntityError("no samples in it", where=where, fix="supply a recording")
@@ -257,5 +274,5 @@ def _decoded(file: "soundfile.SoundFile", wanted: int) -> Samples:
 
 
 def _reason(error: "soundfile.LibsndfileError") -> str:
-    """libsndfile's own words, without the name of a Python object in them."""
+    """The words of libsndfile, without the name of a Python object in them."""
     return error.error_string.rstrip(". \n").removeprefix("Error : ")

@@ -25,7 +25,7 @@ def resample(clip: AudioClip, sample_rate: int) -> AudioClip:
         raise ConfigError(f"sample_rate is {sample_rate}", where="resample", fix="use 1 or more")
     if sample_rate == clip.sample_rate:
         return clip
-    import soxr
+    import soxr  # pyright: ignore[reportMissingTypeStubs]
 
     frames_first = np.ascontiguousarray(clip.samples.T)
     resampled = soxr.resample(frames_first, clip.sample_rate, sample_rate, quality="HQ")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from klio_dagster.audio.clip import AudioClip, Samples
 from klio_dagster.errors import ConfigError, EntityError
 
 Precision = Literal["librosa", "float32"]
+_Transform = Callable[[npt.NDArray[Any]], npt.NDArray[np.complexfloating[Any, Any]]]
 
 # 64 frames of 2048 samples are 1 MiB in float64: the block stays in the cache from window to
 # power. 690 frames at once take 5.1 ms, in blocks of 64 3.6 ms.
@@ -153,8 +154,8 @@ def _power_in_float32(windowed: Samples) -> Samples:
 
 
 @cache
-def _rfft() -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
+def _rfft() -> _Transform:
     """The transform librosa calls; it keeps float32 where numpy before 2.0 does not."""
-    from scipy.fft import rfft  # pyright: ignore[reportUnknownVariableType]
+    from scipy import fft  # pyright: ignore[reportMissingTypeStubs]
 
-    return rfft  # pyright: ignore[reportUnknownVariableType]
+    return cast("_Transform", cast("Any", fft).rfft)

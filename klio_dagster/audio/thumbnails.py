@@ -159,7 +159,8 @@ def _cells_png(levels: Indices, colours: int) -> bytes:
     down = (np.arange(_HEAT_HEIGHT) * levels.shape[0] // _HEAT_HEIGHT)[::-1]
     across = np.arange(_HEAT_WIDTH) * levels.shape[1] // _HEAT_WIDTH
     pixels = levels[down[:, np.newaxis], across]
-    return _png(pixels[:, ::2] << 4 | pixels[:, 1::2], _HEAT_WIDTH, 4, _heat_palette(colours))
+    packed = (pixels[:, ::2] << 4 | pixels[:, 1::2]).astype(np.uint8)
+    return _png(packed, _HEAT_WIDTH, 4, _heat_palette(colours))
 
 
 @cache

@@ -1,7 +1,7 @@
 """Encode a clip; the bytes depend on nothing but the clip and the options."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -16,7 +16,7 @@ from klio_dagster.audio.read import read_audio, refuse_not_finite
 from klio_dagster.errors import ConfigError, EntityError
 
 if TYPE_CHECKING:
-    import soundfile
+    import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
 AudioFormat = Literal["flac", "wav", "ogg"]
 BitDepth = Literal[16, 24]
@@ -127,9 +127,13 @@ def _vorbis(clip: AudioClip, where: str) -> bytes:
 @contextmanager
 def _opened(
     stream: io.BytesIO, clip: AudioClip, container: str, subtype: str, where: str
-) -> Iterator["soundfile.SoundFile"]:
-    """A file in memory to write the clip's samples to."""
-    import soundfile
+) -> Generator["soundfile.SoundFile", None, None]:
+    """A file in memory to write the clip's samples to.
+
+    Raises:
+        EntityError: the format cannot hold so many channels or this rate.
+    """
+    import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
     refused = EntityError(
         f"{container} cannot hold {clip.channels} channels at {clip.sample_rate} Hz",
