@@ -265,9 +265,7 @@ def _parquet(frame: "pd.DataFrame") -> bytes:
         said = json.loads(table.schema.metadata[b"pandas"])
         notes["pandas"] = json.dumps({name: said[name] for name in _PANDAS_NOTES}, sort_keys=True)
     sink = pa.BufferOutputStream()
-    # In one piece: where the pieces of a column end shows in the bytes.
-    table = table.replace_schema_metadata(notes).combine_chunks()
-    pa.parquet.write_table(table, sink, compression="zstd")
+    pa.parquet.write_table(table.replace_schema_metadata(notes), sink, compression="zstd")
     return sink.getvalue().to_pybytes()
 
 

@@ -92,6 +92,10 @@ def test_any_sound_keeps_the_contract(samples):
     assert row["rms_dbfs"] >= jobs.SILENCE_DBFS
 
 
+def test_a_level_below_the_lowest_is_the_lowest():
+    assert jobs.rms_dbfs(_tone(1000, 0.5, peak=1e-9)) == jobs.SILENCE_DBFS
+
+
 def test_silence_has_the_lowest_level_and_no_frequency():
     row = _row(_silence(88200))
 
