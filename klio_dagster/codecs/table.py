@@ -108,7 +108,7 @@ class Table:
         """
         pa = _pyarrow()
         try:
-            table = pa.parquet.read_table(pa.BufferReader(data), use_threads=False)
+            table = pa.parquet.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
             return table.to_pandas(use_threads=False)
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
             raise EntityError(*refused_bytes(where, "a Parquet table", error)) from error
