@@ -126,6 +126,10 @@ class AudioClip:
         step = max(1, self.samples.size // _HASHED_SAMPLES)
         return hash((self.sample_rate, self.samples.shape, *self.samples.ravel()[::step].tolist()))
 
+    def __reduce__(self) -> tuple[type["AudioClip"], tuple[Samples, int, SourceInfo | None]]:
+        # Through the constructor: a copy that comes out of another process is read-only too.
+        return AudioClip, (self.samples, self.sample_rate, self.source)
+
     def __repr__(self) -> str:
         kind = f", {self.source.format} {self.source.subtype}" if self.source else ""
         return f"AudioClip({self.duration_s:.3f} s, {self.channels} x {self.sample_rate} Hz{kind})"
