@@ -1,13 +1,17 @@
 """Receipts to Dagster's own events: materialisations, failure observations, planned events."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.ledger.provenance import failure_tags, provenance_tags
+from klio_dagster.ledger.provenance import DATA_VERSION, failure_tags, provenance_tags
+
+# A page of the UI loads all events it shows; the receipt keeps more.
+_MOST_TRACEBACK_CHARACTERS = 8_000
 
 Describe = Callable[[Receipt], Mapping[str, dg.MetadataValue]]
 """What the UI shows of a receipt."""
@@ -40,33 +44,30 @@ class RunIdentity:
         return cls(run_id=run_id, job_name=run.job_name if run else "unknown", step_key=None)
 
 
-@dataclass(frozen=True, slots=True)
 class Pointers:
-    """Where the inputs of a batch stand in the event log.
+    """Which events the inputs of outputs come from.
 
-    Args:
-        known: (asset key, entity) to storage id and data version of its newest event.
+    Dagster tells "upstream changed" by what stands after the pointer in the event log, so it must
+    be the event of the very version that was read, not the newest.
     """
 
-    known: Mapping[tuple[str, str], tuple[int, str | None]]
+    def __init__(self) -> None:
+        self._events: dict[tuple[str, str], list[tuple[int, str]]] = {}
 
-    def of(self, receipt: Receipt, batch: Mapping[tuple[str, str], int]) -> dict[str, int]:
-        """Input key to the event that this output was made from.
+    def add(self, key: str, entity: str, storage_id: int, version: str) -> None:
+        """Take an event of an input; of the same (key, entity) the older first."""
+        self._events.setdefault((key, entity), []).append((storage_id, version))
 
-        Args:
-            receipt: of the output.
-            batch: (asset key, entity) to storage id of the events before it in its batch.
-        """
+    def of(self, receipt: Receipt) -> dict[str, int]:
+        """Input key to the event that this output was made from, where there is one."""
         found: dict[str, int] = {}
         for key, version in receipt.inputs.items():
-            pair = (key, receipt.entity)
-            if pair in batch:
-                found[key] = batch[pair]
-            elif pair in self.known:
-                storage_id, latest = self.known[pair]
-                # Not made from the newest event: point before it, and Dagster tells that the
-                # upstream has changed since.
-                found[key] = storage_id if latest == version else storage_id - 1
+            events = self._events.get((key, receipt.entity))
+            if events:
+                same = [storage_id for storage_id, seen in events if seen == version]
+                # Made from a version nobody recorded: point before all of them, and Dagster tells
+                # that the upstream has changed since.
+                found[key] = same[-1] if same else events[0][0] - 1
         return found
 
 
@@ -93,7 +94,9 @@ def failure_observation(receipt: Receipt) -> dg.AssetObservation:
         ),
     }
     if failure.traceback:
-        metadata["traceback"] = dg.MetadataValue.md(f"```\n{failure.traceback}\n```")
+        metadata["traceback"] = dg.MetadataValue.md(
+            f"```\n{failure.traceback[-_MOST_TRACEBACK_CHARACTERS:]}\n```"
+        )
     return dg.AssetObservation(
         asset_key=asset_key(receipt.asset),
         partition=receipt.entity,
@@ -106,16 +109,17 @@ def failure_observation(receipt: Receipt) -> dg.AssetObservation:
 def source_observation(key: str, entity: str, version: str) -> dg.AssetObservation:
     """The event of a recording that lies there in this version."""
     return dg.AssetObservation(
-        asset_key=asset_key(key), partition=entity, tags={"dagster/data_version": version}
+        asset_key=asset_key(key), partition=entity, tags={DATA_VERSION: version}
     )
 
 
+@lru_cache(maxsize=1024)
 def asset_key(key: str) -> dg.AssetKey:
     """A key out of its parts joined by `/`."""
     return dg.AssetKey(key.split("/"))
 
 
-def inputs_of(receipts: Sequence[Receipt]) -> dict[str, set[str]]:
+def inputs_of(receipts: Iterable[Receipt]) -> dict[str, set[str]]:
     """Input key to the entities whose receipts name it."""
     wanted: dict[str, set[str]] = {}
     for receipt in receipts:

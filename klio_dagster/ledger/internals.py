@@ -4,8 +4,11 @@ Range for all: dagster 1.13.0 and the newest (`make test-versions`). Where Dagst
 expected, `batches` says so and callers take `public_path`, which is slow and supported.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial, reduce
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -16,17 +19,26 @@ from dagster._core.events import (
     DagsterEventType,
     StepMaterializationData,
 )
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import (
+    AssetEventTagsTable,
+    AssetKeyTable,
+    SqlEventLogStorageTable,
+)
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
+from klio_dagster.errors import LedgerError
 from klio_dagster.ledger.events import RunIdentity
 
 _MOST_BOUND = 10_000  # values in one IN list; SQLite's own limit is 32,766
 _INFO = 20
-
-Make = Callable[[int], "dg.AssetMaterialization | dg.AssetObservation | Planned"]
-"""An event, made once its storage id is known."""
+_BODY = ("dagster_event", "event_specific_data")  # where a stored event keeps what it is about
+_ABOUT = {
+    "ASSET_MATERIALIZATION": (*_BODY, "materialization"),
+    "ASSET_OBSERVATION": (*_BODY, "asset_observation"),
+}
 
 
 class Planned(NamedTuple):
@@ -34,6 +46,12 @@ class Planned(NamedTuple):
 
     asset_key: dg.AssetKey
     partition: str
+    tags: Mapping[str, str] = {}
+
+
+AssetEvent = dg.AssetMaterialization | dg.AssetObservation | Planned
+Make = Callable[[int], AssetEvent]
+"""An event, made once its storage id is known."""
 
 
 class Row(NamedTuple):
@@ -42,12 +60,19 @@ class Row(NamedTuple):
     partition: str
     storage_id: int
     timestamp: float
-    body: str
+    run_id: str
+    part: Any
+    """What was asked for of the event, as JSON values."""
 
 
 def batches(instance: dg.DagsterInstance) -> bool:
     """Whether the functions below can work on this instance's event log."""
-    return isinstance(_storage(instance), SqliteEventLogStorage)
+    storage = _storage(instance)
+    return (
+        isinstance(storage, SqliteEventLogStorage)
+        and storage.has_table(AssetEventTagsTable.name)  # not in a database never migrated
+        and storage.has_asset_key_index_cols()
+    )
 
 
 def store_events(
@@ -64,30 +89,69 @@ def store_events(
         instance: with a SQLite event log.
         run: the events' run.
         makers: when each event happened (seconds since the epoch), and the event.
+
+    Raises:
+        LedgerError: the event log cannot be written.
     """
     storage = _storage(instance)
-    table = SqlEventLogStorageTable
-    with storage.index_connection() as connection:
+    log = SqlEventLogStorageTable
+    rows: list[dict[str, Any]] = []
+    tags: list[dict[str, Any]] = []
+    assets: dict[tuple[str, str], dict[str, Any]] = {}
+    with _connected(storage.index_connection) as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # ids are given out under the lock
-        first = (connection.execute(select(func.max(table.c.id))).scalar() or 0) + 1
-        entries = [
-            _entry(run, timestamp, make(number))
-            for number, (timestamp, make) in enumerate(makers, start=first)
-        ]
-        rows = [storage._event_to_row(entry) for entry in entries]
-        ids = range(first, first + len(entries))
-        connection.execute(
-            table.insert(), [{**row, "id": number} for number, row in zip(ids, rows, strict=True)]
-        )
-        tagged = [(e, i) for e, i in zip(entries, ids, strict=True) if _has_tags(e)]
-        if tagged:
-            storage._store_asset_event_tags(
-                connection, [entry for entry, _ in tagged], [number for _, number in tagged]
+        first = (connection.execute(select(func.max(log.c.id))).scalar() or 0) + 1
+        for number, (timestamp, make) in enumerate(makers, start=first):
+            about = make(number)
+            entry = dg.EventLogEntry(
+                error_info=None,
+                level=_INFO,
+                user_message="",
+                run_id=run.run_id,
+                timestamp=timestamp,
+                step_key=run.step_key,
+                job_name=run.job_name,
+                dagster_event=dagster_event(run, about),
             )
-        for entry, number in _newest_of_each(entries, ids):
-            storage._store_asset_event(connection, entry, number)
-    with storage.run_connection(run.run_id) as connection:
-        connection.execute(table.insert(), rows)
+            row = _row(run, number, entry, about)
+            rows.append(row)
+            tags += _tag_rows(storage, row, about.tags or {})
+            # The last event of each kind is what the row of its asset tells.
+            kind = (row["asset_key"], row["dagster_event_type"])
+            assets.pop(kind, None)
+            assets[kind] = {"event": entry, "event_id": number}
+        connection.execute(log.insert(), rows)
+        if tags:
+            connection.execute(AssetEventTagsTable.insert(), tags)
+        for (key, _), last in assets.items():
+            values = storage._get_asset_entry_values(**last, has_asset_key_index_cols=True)
+            _upsert_asset(connection, key, values)
+    for row in rows:
+        del row["id"]  # the run's log counts its own
+    with _connected(partial(storage.run_connection, run.run_id)) as connection:
+        connection.execute(log.insert(), rows)
+
+
+def dagster_event(run: RunIdentity, about: AssetEvent) -> dg.DagsterEvent:
+    """What is stored of an asset event, also by `instance.report_dagster_event`.
+
+    Private because Dagster makes these in its own steps only: the data's classes have no public
+    name.
+    """
+    match about:
+        case dg.AssetMaterialization():
+            kind, data = DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(about)
+        case dg.AssetObservation():
+            kind, data = DagsterEventType.ASSET_OBSERVATION, AssetObservationData(about)
+        case Planned():
+            kind = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+            data = AssetMaterializationPlannedData(about.asset_key, about.partition)
+    return dg.DagsterEvent(
+        event_type_value=kind.value,
+        job_name=run.job_name,
+        step_key=run.step_key,
+        event_specific_data=data,
+    )
 
 
 def newest_events(
@@ -95,31 +159,76 @@ def newest_events(
     key: dg.AssetKey,
     kind: str,
     partitions: Sequence[str] | None,
+    part: str = "tags",
 ) -> Iterator[Row]:
     """The newest event of a kind of each partition of an asset, wiped ones left out.
 
     Private because the public ways read one partition at a time, or the tags only that Dagster
-    indexes, which is the data version.
+    indexes, which is the data version. Use up the iterator before the next call: it holds the lock
+    of Dagster's storage.
 
     Args:
         instance: with a SQLite event log.
         key: of the asset.
         kind: `ASSET_MATERIALIZATION` or `ASSET_OBSERVATION`.
         partitions: the ones asked for; all when None.
+        part: of the stored event: `tags`, `description` or `metadata_entries`.
+
+    Raises:
+        LedgerError: the event log cannot be read.
     """
     storage = _storage(instance)
-    table = SqlEventLogStorageTable
+    log = SqlEventLogStorageTable
+    path = (*_ABOUT[kind], part)
+    # Only a part of a body of some kilobytes is wanted, so SQLite takes it out. It does not know
+    # NaN, which Dagster stores in metadata: then all of the body comes, and Python takes it out.
+    wanted = case(
+        (func.json_valid(log.c.event), func.json_extract(log.c.event, "$." + ".".join(path)))
+    )
+    whole = case((func.json_valid(log.c.event), None), else_=log.c.event)
     for chunk in [None] if partitions is None else _chunks(partitions):
         newest = storage._latest_event_ids_by_partition_subquery(
             key, [DagsterEventType(kind)], asset_partitions=chunk
         )
-        query = select(table.c.partition, table.c.id, table.c.timestamp, table.c.event).join(
-            newest, newest.c.id == table.c.id
+        query = select(
+            log.c.partition, log.c.id, log.c.timestamp, log.c.run_id, wanted, whole
+        ).join(newest, newest.c.id == log.c.id)
+        with _connected(storage.index_connection) as connection:
+            for partition, storage_id, timestamp, run_id, found, body in connection.execute(query):
+                when = timestamp.replace(tzinfo=UTC).timestamp()
+                yield Row(partition, storage_id, when, run_id, _loaded(found, body, path))
+
+
+def data_versions(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str]
+) -> Iterator[tuple[str, int, str]]:
+    """Partition, storage id and data version of each event that has one, oldest first.
+
+    Private because the public way reads one partition at a time.
+
+    Args:
+        instance: with a SQLite event log.
+        key: of the asset.
+        partitions: the ones asked for.
+
+    Raises:
+        LedgerError: the event log cannot be read.
+    """
+    log, tags = SqlEventLogStorageTable, AssetEventTagsTable
+    for chunk in _chunks(partitions):
+        query = (
+            select(log.c.partition, log.c.id, tags.c.value)
+            .join(tags, tags.c.event_id == log.c.id)
+            .where(
+                log.c.asset_key == key.to_string(),
+                log.c.dagster_event_type.in_(list(_ABOUT)),
+                log.c.partition.in_(chunk),
+                tags.c.key == "dagster/data_version",
+            )
+            .order_by(log.c.id)
         )
-        with storage.index_connection() as connection:
-            rows = connection.execute(query).fetchall()
-        for partition, storage_id, timestamp, body in rows:
-            yield Row(partition, storage_id, _epoch(timestamp), body)
+        with _connected(_storage(instance).index_connection) as connection:
+            yield from (tuple(row) for row in connection.execute(query))
 
 
 def partitions_by_key(
@@ -140,8 +249,17 @@ def _storage(instance: dg.DagsterInstance) -> Any:
     return instance.event_log_storage
 
 
-def _epoch(timestamp: Any) -> float:
-    return timestamp.replace(tzinfo=UTC).timestamp()
+@contextmanager
+def _connected(connect: Callable[[], Any]) -> Iterator[Connection]:
+    try:
+        with connect() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise LedgerError(
+            f"Dagster's event log did not work: {str(error).splitlines()[0]}",
+            where="DAGSTER_HOME",
+            fix="see that its disk has room and that no other process keeps it locked",
+        ) from error
 
 
 def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
@@ -150,49 +268,42 @@ def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _entry(
-    run: RunIdentity,
-    timestamp: float,
-    event: "dg.AssetMaterialization | dg.AssetObservation | Planned",
-) -> dg.EventLogEntry:
-    match event:
-        case dg.AssetMaterialization():
-            kind, data = DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(event)
-        case dg.AssetObservation():
-            kind, data = DagsterEventType.ASSET_OBSERVATION, AssetObservationData(event)
-        case Planned():
-            kind = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
-            data = AssetMaterializationPlannedData(event.asset_key, event.partition)
-    return dg.EventLogEntry(
-        error_info=None,
-        level=_INFO,
-        user_message="",
-        run_id=run.run_id,
-        timestamp=timestamp,
-        step_key=run.step_key,
-        job_name=run.job_name,
-        dagster_event=dg.DagsterEvent(
-            event_type_value=kind.value,
-            job_name=run.job_name,
-            step_key=run.step_key,
-            event_specific_data=data,
-        ),
-    )
+def _loaded(found: str | None, body: str | None, path: Sequence[str]) -> Any:
+    if body:
+        return reduce(lambda value, name: value[name], path, json.loads(body))
+    # SQLite gives objects and lists as JSON, and a text as it is.
+    return json.loads(found) if found and found[0] in "{[" else found
 
 
-def _has_tags(entry: dg.EventLogEntry) -> bool:
-    event = entry.get_dagster_event()
-    return event.is_step_materialization or event.is_asset_observation
+def _row(
+    run: RunIdentity, number: int, entry: dg.EventLogEntry, about: AssetEvent
+) -> dict[str, Any]:
+    return {
+        "id": number,
+        "run_id": run.run_id,
+        "event": dg.serialize_value(entry),
+        "dagster_event_type": entry.get_dagster_event().event_type_value,
+        "timestamp": datetime.fromtimestamp(entry.timestamp, UTC).replace(tzinfo=None),
+        "step_key": run.step_key,
+        "asset_key": about.asset_key.to_string(),
+        "partition": about.partition,
+    }
 
 
-def _newest_of_each(
-    entries: Sequence[dg.EventLogEntry], ids: Sequence[int]
-) -> list[tuple[dg.EventLogEntry, int]]:
-    """The last event of each kind of each asset: what the row of the asset shows."""
-    newest: dict[tuple[str, str], tuple[dg.EventLogEntry, int]] = {}
-    for entry, number in zip(entries, ids, strict=True):
-        event = entry.get_dagster_event()
-        key = event.asset_key
-        assert key is not None
-        newest[key.to_string(), event.event_type_value] = (entry, number)
-    return list(newest.values())
+def _tag_rows(
+    storage: Any, row: Mapping[str, Any], tags: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    for key in storage.get_asset_tags_to_index(set(tags)):
+        yield {
+            "event_id": row["id"],
+            "asset_key": row["asset_key"],
+            "key": key,
+            "value": tags[key],
+            "event_timestamp": row["timestamp"],
+        }
+
+
+def _upsert_asset(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
+    row = AssetKeyTable.update().where(AssetKeyTable.c.asset_key == key).values(**values)
+    if connection.execute(row).rowcount == 0:
+        connection.execute(AssetKeyTable.insert().values(asset_key=key, **values))

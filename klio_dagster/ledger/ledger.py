@@ -98,11 +98,7 @@ class BatchedLedger:
     def failures(self, keys: Sequence[str], entities: Sequence[str] | None) -> list[FailedPair]:
         """The pairs whose last attempt failed."""
         return [
-            FailedPair(key, entity, kind, error, run_id)
-            for key in keys
-            for entity, (kind, error, run_id) in read.failures_of(
-                self._instance, key, entities
-            ).items()
+            failed for key in keys for failed in read.failures_of(self._instance, key, entities)
         ]
 
 

@@ -4,6 +4,7 @@ Dagster writes the same ones for a `MaterializeResult`; for events logged by an 
 """
 
 from collections.abc import Mapping
+from sys import intern
 
 from klio_dagster.core.receipt import Failure, Receipt
 
@@ -12,6 +13,7 @@ DATA_VERSION = "dagster/data_version"
 INPUT_VERSION = "dagster/input_data_version/"
 INPUT_POINTER = "dagster/input_event_pointer/"
 NO_POINTER = "NULL"
+NO_VERSION = "INITIAL"  # what Dagster takes for an asset recorded without a data version
 FAILURE = "klio/failure"
 
 
@@ -36,5 +38,8 @@ def failure_tags(failure: Failure) -> dict[str, str]:
 
 def input_versions(tags: Mapping[str, str]) -> dict[str, str]:
     """Input key to the data version it had."""
-    start = len(INPUT_VERSION)
-    return {tag[start:]: value for tag, value in tags.items() if tag.startswith(INPUT_VERSION)}
+    return {
+        intern(tag.removeprefix(INPUT_VERSION)): value  # the same few keys in a million records
+        for tag, value in tags.items()
+        if tag.startswith(INPUT_VERSION)
+    }

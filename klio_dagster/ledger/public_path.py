@@ -1,8 +1,4 @@
-"""The ledger through Dagster's public API: an event at a time, slow, on every storage.
-
-It cannot show a partition failed in a run that names entities (that needs an event per key that
-only Dagster writes); the failure's observation is on its page all the same.
-"""
+"""The ledger through Dagster's public API: an event at a time, slow, on every storage."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -12,13 +8,13 @@ import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import NO_VERSIONS, FailedPair, Record, Records
+from klio_dagster.ledger import internals
 from klio_dagster.ledger.events import (
     Describe,
     Pointers,
     RunIdentity,
     asset_key,
     failure_observation,
-    inputs_of,
     materialization,
     source_observation,
 )
@@ -52,35 +48,32 @@ class PublicLedger:
         return {key: self._records_of(key, entities) for key in keys}
 
     def record(self, run: RunIdentity, receipts: Sequence[Receipt]) -> None:
-        """Write receipts one by one. Outside of their run they become events of no run."""
-        for receipt in receipts:
+        """Write receipts one by one, in the order in which they finished."""
+        for receipt in sorted(receipts, key=lambda receipt: receipt.finished_at):
             if receipt.failure:
-                self._log(failure_observation(receipt))
-                continue
-            known: dict[tuple[str, str], tuple[int, str | None]] = {}
-            for key, entities in inputs_of([receipt]).items():
-                newest = self._newest(key, sorted(entities), materialized=True) or self._newest(
-                    key, sorted(entities), materialized=False
-                )
-                for entity, record in newest.items():
-                    known[key, entity] = (record.storage_id, _version(record))
-            pointers = Pointers(known).of(receipt, {})
-            self._log(materialization(receipt, pointers, self._describe))
+                self._log(run, failure_observation(receipt), receipt.finished_at)
+            else:
+                event = materialization(receipt, self._pointers(receipt), self._describe)
+                self._log(run, event, receipt.finished_at)
 
     def mark_failed(self, run: RunIdentity, pairs: Iterable[tuple[str, str]]) -> None:
-        """Nothing: there is no public way; see the module."""
+        """Plan each pair in an event of its own."""
+        for key, entity in pairs:
+            planned = internals.Planned(asset_key(key), entity)
+            event = internals.dagster_event(run, planned)
+            self._instance.report_dagster_event(event, run_id=run.run_id)
 
     def observe_sources(
         self, run: RunIdentity | None, key: str, versions: Mapping[str, str]
     ) -> None:
         """Write the versions of a source's entities one by one."""
         for entity, version in versions.items():
-            self._log(source_observation(key, entity, version))
+            self._log(run, source_observation(key, entity, version), None)
 
     def observed_sources(self, key: str, entities: Sequence[str] | None) -> Mapping[str, str]:
         """The versions last observed."""
         return {
-            entity: _version(record) or ""
+            entity: _tags(record).get(DATA_VERSION, "")
             for entity, record in self._newest(key, entities, materialized=False).items()
         }
 
@@ -161,20 +154,38 @@ class PublicLedger:
                 return
             cursor = page.cursor
 
-    def _log(self, event: dg.AssetMaterialization | dg.AssetObservation) -> None:
-        if self._context is not None:
-            self._context.log_event(event)
-        else:
+    def _pointers(self, receipt: Receipt) -> dict[str, int]:
+        pointers = Pointers()
+        for key in receipt.inputs:
+            events = [
+                *self._pages(key, [receipt.entity], materialized=True),
+                *self._pages(key, [receipt.entity], materialized=False),
+            ]
+            for event in sorted(events, key=lambda event: event.storage_id):
+                version = _tags(event).get(DATA_VERSION)
+                if version is not None:
+                    pointers.add(key, receipt.entity, event.storage_id, version)
+        return pointers.of(receipt)
+
+    def _log(
+        self,
+        run: RunIdentity | None,
+        event: dg.AssetMaterialization | dg.AssetObservation,
+        timestamp: float | None,
+    ) -> None:
+        if run is None:
             self._instance.report_runless_asset_event(event)
+        elif self._context is not None and self._context.run.run_id == run.run_id:
+            self._context.log_event(event)
+        else:  # of a run that died
+            self._instance.report_dagster_event(
+                internals.dagster_event(run, event), run_id=run.run_id, timestamp=timestamp
+            )
 
 
 def _tags(record: dg.EventLogRecord) -> Mapping[str, str]:
     seen = record.asset_materialization or record.asset_observation
     return (seen.tags or {}) if seen else {}
-
-
-def _version(record: dg.EventLogRecord) -> str | None:
-    return _tags(record).get(DATA_VERSION)
 
 
 def _chunks(values: Sequence[str]) -> Iterator[list[str]]:

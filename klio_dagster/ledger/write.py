@@ -18,7 +18,7 @@ from klio_dagster.ledger.events import (
     materialization,
     source_observation,
 )
-from klio_dagster.ledger.read import newest_pointers
+from klio_dagster.ledger.read import pointers_to
 
 _AT_ONCE = 1000  # events a transaction: bounds how long others wait for the lock
 
@@ -29,20 +29,19 @@ def record_receipts(
     receipts: Sequence[Receipt],
     describe: Describe,
 ) -> None:
-    """Write receipts, upstream before downstream, as their events."""
-    for start in range(0, len(receipts), _AT_ONCE):
-        batch = receipts[start : start + _AT_ONCE]
-        pointers = Pointers(
-            {
-                (key, entity): pointer
-                for key, entities in inputs_of(batch).items()
-                for entity, pointer in newest_pointers(instance, key, sorted(entities)).items()
-            }
+    """Write receipts as their events, in the order in which they finished.
+
+    Raises:
+        LedgerError: the event log cannot be written.
+    """
+    ordered = sorted(receipts, key=lambda receipt: receipt.finished_at)  # upstream first
+    for start in range(0, len(ordered), _AT_ONCE):
+        batch = ordered[start : start + _AT_ONCE]
+        pointers = pointers_to(
+            instance, {key: sorted(entities) for key, entities in inputs_of(batch).items()}
         )
-        given: dict[tuple[str, str], int] = {}
         makers = [
-            (receipt.finished_at, partial(_event, receipt, pointers, given, describe))
-            for receipt in batch
+            (receipt.finished_at, partial(_event, receipt, pointers, describe)) for receipt in batch
         ]
         internals.store_events(instance, run, makers)
 
@@ -73,17 +72,12 @@ def observe_versions(
 
 
 def _event(
-    receipt: Receipt,
-    pointers: Pointers,
-    given: dict[tuple[str, str], int],
-    describe: Describe,
-    storage_id: int,
+    receipt: Receipt, pointers: Pointers, describe: Describe, storage_id: int
 ) -> dg.AssetMaterialization | dg.AssetObservation:
     if receipt.failure:
         return failure_observation(receipt)
-    made_from = pointers.of(receipt, given)
-    given[receipt.pair] = storage_id
-    return materialization(receipt, made_from, describe)
+    pointers.add(receipt.asset, receipt.entity, storage_id, receipt.data_version)
+    return materialization(receipt, pointers.of(receipt), describe)
 
 
 def _planned(asset: str, entity: str, _storage_id: int) -> internals.Planned:
