@@ -1,6 +1,7 @@
 """`Array()`: a numpy array as .npy, never a pickle."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from tokenize import TokenError
@@ -27,6 +28,7 @@ _NOT_NPY = (
     TokenError,
     RecursionError,
     MemoryError,
+    UserWarning,
 )
 
 
@@ -105,7 +107,10 @@ def _parsed(data: bytes) -> np.ndarray[Any, Any]:
     header = BytesIO(data)
     version = npy.read_magic(header)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, is_fortran, dtype = read(header)
+    with warnings.catch_warnings():
+        # A header that is no literal, read as Python 2 would have written it, is none of ours.
+        warnings.simplefilter("error", UserWarning)
+        shape, is_fortran, dtype = read(header)
     objection = _objection(dtype)
     if objection:
         raise ValueError(objection)

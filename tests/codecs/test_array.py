@@ -159,6 +159,7 @@ def _npy(array: np.ndarray) -> bytes:
         pytest.param(_npy(np.zeros(9)) + b"\0", id="too long"),
         pytest.param(_npy(np.array([{"a": 1}])), id="pickle"),
         pytest.param(b"\x93NUMPY\x01\x00\x76\x00" + b"(" * 118, id="nested header"),
+        pytest.param(_npy(np.zeros(1)).replace(b"(1,), ", b"(1L,),"), id="of Python 2"),
         pytest.param(_npy(np.zeros(1)).replace(b"(1,)", b"(-1,)"), id="negative shape"),
         pytest.param(_npy(np.zeros(1)).replace(b"(1,), }   ", b"(10**9,)}"), id="huge shape"),
     ],
