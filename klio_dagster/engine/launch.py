@@ -91,10 +91,11 @@ def _has_ended(driver: "subprocess.Popen[bytes]") -> bool:
 
 def _read(driver: "subprocess.Popen[bytes]", last_lines: "deque[str]", show: OnOutput) -> None:
     assert driver.stdout
-    for line in driver.stdout:
-        text = line.decode(errors="replace").rstrip("\n")
-        last_lines.append(text)
-        show(text)
+    with driver.stdout:
+        for line in driver.stdout:
+            text = line.decode(errors="replace").rstrip("\n")
+            last_lines.append(text)
+            show(text)
 
 
 def _end(driver: "subprocess.Popen[bytes]") -> None:

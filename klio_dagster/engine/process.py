@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from klio_dagster.core.manifest import Task
 from klio_dagster.core.receipt import Failure
@@ -63,7 +63,7 @@ class WorkerProcess:
         assert self.process.stdin and self.process.stdout and self.process.stderr
         self.frames = FrameReader(self.process.stdout.fileno())
         threading.Thread(
-            target=self._pump, args=(self.process.stderr.fileno(),), daemon=True
+            target=self._pump, args=(self.process.stderr,), daemon=True
         ).start()
 
     @classmethod
@@ -163,13 +163,14 @@ class WorkerProcess:
         except BrokenPipeError:
             pass  # it is dead: the supervisor reads that from the other pipe
 
-    def _pump(self, pipe: int) -> None:
+    def _pump(self, pipe: IO[bytes]) -> None:
         """Pass on what user code prints, at most 64 KiB an entity, so that it never blocks."""
-        while data := os.read(pipe, _READ_AT_ONCE):
-            before, self._printed = self._printed, self._printed + len(data)
-            room = _MOST_OUTPUT_BYTES - before
-            if room > 0:
-                self.show(data[:room].decode(errors="replace"))
-            if before <= _MOST_OUTPUT_BYTES < self._printed:
-                entity = self.tasks[0].entity if self.tasks else "start-up"
-                self.show(f"\n[klio] {entity}: printed more than 64 KiB, the rest is cut\n")
+        with pipe:
+            while data := os.read(pipe.fileno(), _READ_AT_ONCE):
+                before, self._printed = self._printed, self._printed + len(data)
+                room = _MOST_OUTPUT_BYTES - before
+                if room > 0:
+                    self.show(data[:room].decode(errors="replace"))
+                if before <= _MOST_OUTPUT_BYTES < self._printed:
+                    entity = self.tasks[0].entity if self.tasks else "start-up"
+                    self.show(f"\n[klio] {entity}: printed more than 64 KiB, the rest is cut\n")

@@ -78,7 +78,7 @@ def in_turns(
 
 
 @pytest.mark.parametrize(("audio_format", "bit_depth"), FORMATS)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(clip=CLIPS)
 def test_fused_resumed_and_one_by_one_runs_store_equal_bytes(
     audio_format: str, bit_depth: int | None, clip: dict[str, Any]

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.kill.processes import still_alive
+
 LAUNCHER = """
 import sys
 from klio_dagster.codecs.json import Json
@@ -60,9 +62,8 @@ def test_driver_and_workers_end_within_two_seconds(
         assert len(processes) >= 3, "driver and two workers"
 
         os.kill(launcher.pid if victim == "launcher" else driver.pid, signal.SIGKILL)
-        _, alive = psutil.wait_procs(processes, timeout=DEADLINE_S)
 
-        assert alive == []
+        assert still_alive(processes, DEADLINE_S) == []
     finally:
         launcher.kill()
         launcher.wait()
