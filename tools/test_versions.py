@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,14 @@ class Environment:
         name: its folder.
         python: `3.12`.
         dagster: requirements that replace constraints.txt for Dagster's packages; empty for none.
+        freed: other packages whose constrained version this Dagster refuses.
         tests: what is run in it.
     """
 
     name: str
     python: str
-    dagster: Sequence[str]
+    dagster: Sequence[str] = ()
+    freed: Sequence[str] = ()
     tests: Sequence[str]
 
 
@@ -43,6 +46,7 @@ ENVIRONMENTS = (
         name="dagster-oldest",
         python="3.11",
         dagster=[*(f"{p}==1.13.0" for p in FAMILY), *(f"{p}==0.29.0" for p in LIBRARIES)],
+        freed=["tomlkit"],
         tests=WHAT_DAGSTER_BREAKS,
     ),
     Environment(
@@ -51,8 +55,8 @@ ENVIRONMENTS = (
         dagster=[*(f"{p}<2" for p in FAMILY), *(f"{p}<1" for p in LIBRARIES)],
         tests=WHAT_DAGSTER_BREAKS,
     ),
-    Environment(name="python-3.12", python="3.12", dagster=[], tests=SMOKE),
-    Environment(name="python-3.13", python="3.13", dagster=[], tests=SMOKE),
+    Environment(name="python-3.12", python="3.12", tests=SMOKE),
+    Environment(name="python-3.13", python="3.13", tests=SMOKE),
 )
 
 
@@ -80,10 +84,11 @@ def made(environment: Environment, python: str) -> Path:
     folder = FOLDER / environment.name
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     if environment.dagster:
-        lines = [line for line in lines if not line.lower().startswith("dagster")]
+        freed = ("dagster", *environment.freed)
+        lines = [line for line in lines if not line.lower().startswith(freed)]
     wanted = "\n".join([*lines, *environment.dagster]) + "\n"
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    digest = hashlib.sha256((wanted + project).encode()).hexdigest()[:16]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    digest = hashlib.sha256(f"{wanted}{project}".encode()).hexdigest()[:16]
     stamp = folder / f"made-{digest}"
     inside = folder / "bin" / "python"
     if stamp.exists():
