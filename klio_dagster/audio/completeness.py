@@ -4,7 +4,6 @@ libsndfile shortens a truncated WAV or OGG in silence, and bridges holes in an O
 look here: its header states the number of frames, and decoding shows whether they come.
 """
 
-import io
 import os
 import struct
 from typing import BinaryIO
@@ -13,7 +12,6 @@ from klio_dagster.audio import ogg
 
 # What programs that write WAV to a pipe put where the length is not known yet (ffmpeg, SoX).
 _WAV_UNKNOWN = (0xFFFFFFFF, 0x7FFFF000)
-_OGG_OPEN = "its last page is missing or incomplete"
 
 
 def damage(stream: BinaryIO, container: str, *, whole: bool) -> str | None:
@@ -29,7 +27,7 @@ def damage(stream: BinaryIO, container: str, *, whole: bool) -> str | None:
     try:
         if container in ("WAV", "WAVEX", "RF64"):
             return _wav(stream, size)
-        return _ogg(stream, size, whole) if container == "OGG" else None
+        return _ogg(stream, whole) if container == "OGG" else None
     finally:
         stream.seek(position)
 
@@ -55,17 +53,10 @@ def _wav(stream: BinaryIO, size: int) -> str | None:
     return "it ends before its samples begin"
 
 
-def _ogg(stream: BinaryIO, size: int, whole: bool) -> str | None:
-    """Look at every page, or for a segment only at the last one."""
+def _ogg(stream: BinaryIO, whole: bool) -> str | None:
+    """Look at every page, or for a segment only whether the last one is there."""
     if whole:
         stream.seek(0)
         return ogg.damage(stream)
-    stream.seek(max(0, size - ogg.LARGEST_PAGE))
-    tail = stream.read()
-    at = tail.rfind(b"OggS")
-    while at >= 0:
-        page = next(ogg.pages(io.BytesIO(tail[at:])), None)
-        if page is not None and page.checksum == ogg.checksum(page.data):
-            return None if page.is_last and len(page.data) + at == len(tail) else _OGG_OPEN
-        at = tail.rfind(b"OggS", 0, at)
-    return _OGG_OPEN
+    last = ogg.last_pages(stream)
+    return None if last and last[-1].is_last else "its last page is missing or incomplete"

@@ -3,6 +3,8 @@
 Source: RFC 3533, section 6 (page header, checksum).
 """
 
+import io
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 _HEADER = struct.Struct("<4sBBqIIIB")  # capture, version, flags, granule, serial, sequence, crc, n
 _SERIAL_AT, _CHECKSUM_AT = 14, 22
 _LAST = 0x04
-LARGEST_PAGE = _HEADER.size + 255 + 255 * 255
+_LARGEST_PAGE = _HEADER.size + 255 + 255 * 255
 
 # OGG's checksum is zlib's CRC-32 with the bits of every byte, and of the result, in the other
 # order, and without its inversions: this way it runs in C.
@@ -19,9 +21,10 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Page(NamedTuple):
-    """One page: its bytes and what its header says."""
+    """One page: its bytes and what its header says; its last frame comes before `granule`."""
 
     data: bytes
+    granule: int
     is_last: bool
     serial: int
     sequence: int
@@ -34,7 +37,7 @@ def pages(stream: BinaryIO) -> Iterator[Page]:
         head = stream.read(_HEADER.size)
         if len(head) < _HEADER.size:
             return
-        capture, _, flags, _, serial, sequence, checksum, segments = _HEADER.unpack(head)
+        capture, _, flags, granule, serial, sequence, checksum, segments = _HEADER.unpack(head)
         if capture != b"OggS":
             return
         table = stream.read(segments)
@@ -42,7 +45,23 @@ def pages(stream: BinaryIO) -> Iterator[Page]:
         body = stream.read(length)
         if len(table) < segments or len(body) < length:
             return
-        yield Page(head + table + body, bool(flags & _LAST), serial, sequence, checksum)
+        data = head + table + body
+        yield Page(data, granule, bool(flags & _LAST), serial, sequence, checksum)
+
+
+def last_pages(stream: BinaryIO) -> list[Page]:
+    """The pages at the end of a file, two or more of them if it has so many."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - 3 * _LARGEST_PAGE))
+    tail = stream.read()
+    at = tail.find(b"OggS")
+    while at >= 0:
+        found = list(pages(io.BytesIO(tail[at:])))
+        # The four letters may stand in the midst of a page as well.
+        if found and found[0].checksum == checksum(found[0].data):
+            return found
+        at = tail.find(b"OggS", at + 1)
+    return []
 
 
 def checksum(page: bytes) -> int:

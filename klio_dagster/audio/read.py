@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
+from klio_dagster.audio import ogg
 from klio_dagster.audio.clip import AudioClip, Samples, SourceInfo, segment_frames
 from klio_dagster.audio.completeness import damage
 from klio_dagster.errors import ConfigError, EntityError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
 _SAMPLE_BYTES = 4  # float32
+_VORBIS_BLOCK_FRAMES = 8192  # the largest the format knows
 _BLOCK_SAMPLES = 1 << 16
 _FIRST_SAMPLES = 1 << 22
 _LENGTH_UNKNOWN = 1 << 60  # beyond it lies libsndfile's answer for a FLAC that does not say
@@ -107,8 +109,7 @@ def read_audio(
         rate = file.samplerate
         first, wanted = _part(file, start_s, duration_s, limits, where)
         try:
-            if first:
-                file.seek(first)
+            _go_to(file, stream, first)
             samples = _decoded(file, wanted)
         except soundfile.LibsndfileError as error:
             raise EntityError(
@@ -248,6 +249,22 @@ def _part(
             fix="read a segment or raise ReadLimits",
         )
     return first, wanted
+
+
+def _go_to(file: "soundfile.SoundFile", stream: BinaryIO, first: int) -> None:
+    """Make this frame the next that is decoded."""
+    target = first
+    if first and file.format == "OGG":
+        # libvorbis misses a frame inside the last page by up to a block, for that page states
+        # where the sound ends and not where its packets do. So enter before it, and decode on.
+        position = stream.tell()
+        ends = [page.granule for page in ogg.last_pages(stream)[:-1] if page.granule >= 0]
+        stream.seek(position)
+        target = min(first, max(0, max(ends, default=0) - _VORBIS_BLOCK_FRAMES))
+    if target:
+        file.seek(target)
+    if target < first:
+        _decoded(file, first - target)
 
 
 def _decoded(file: "soundfile.SoundFile", wanted: int) -> Samples:
