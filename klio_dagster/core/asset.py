@@ -86,7 +86,7 @@ class EntityStep:
                 f"timeout_s is {self.timeout_s}", where=self.where, fix="use seconds above 0"
             )
         _check_json(self.params, self.where)
-        reference_of(self.transform)
+        reference_of(self.transform, self.where)
         self._check_parameters(signature_of(self.transform, self.where))
 
     @property

@@ -11,15 +11,20 @@ from klio_dagster.errors import ConfigError
 Transform = Callable[..., Any]
 
 
-def reference_of(transform: Transform) -> str:
+def reference_of(transform: Transform, owner: str | None = None) -> str:
     """The name a worker imports the transform by, `module:qualified.name`.
+
+    Args:
+        transform: a function or a class.
+        owner: whose transform it is, for the error message: `asset 'mel'`.
 
     Raises:
         ConfigError: no worker could import it (a lambda, a function inside a function, `__main__`).
     """
     module = getattr(transform, "__module__", None)
     name = getattr(transform, "__qualname__", None)
-    where = f"transform {name or transform!r}"
+    own_name = f"transform {name or transform!r}"
+    where = f"{owner}, {own_name}" if owner else own_name
     if not isinstance(module, str) or not isinstance(name, str):
         raise ConfigError(
             "it has no name a worker could import it by",
@@ -34,9 +39,9 @@ def reference_of(transform: Transform) -> str:
         )
     if "<" in name:
         raise ConfigError(
-            "it is defined inside a function, where a worker cannot import it",
+            "it is a lambda or defined inside a function, where a worker cannot import it",
             where=where,
-            fix="move it to the top of a module",
+            fix="define it with `def` at the top of a module",
         )
     if module == "__main__":
         raise ConfigError(
