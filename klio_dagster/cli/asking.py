@@ -1,0 +1,141 @@
+"""Which entities a command is about: those named, those of a file, or those in a state."""
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from klio_dagster.cli.project import Project, ProjectGroup
+from klio_dagster.core.plan import Plan
+from klio_dagster.core.request import Request, RerunOn
+from klio_dagster.core.state import State, entities_in
+from klio_dagster.defs.knowledge import Gathered, gather
+from klio_dagster.defs.partitions import registered
+from klio_dagster.defs.requested import in_catalogue
+from klio_dagster.errors import ConfigError
+from klio_dagster.ledger.in_flight import in_flight
+
+_STATES = ("all", "missing", "failed", "stale")
+_ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a command line asks for.
+
+    Args:
+        named: entity ids, or None: those in the state.
+        state: one of all, missing, failed, stale.
+        force: compute the selected assets even where they are up to date.
+        rerun_on: which changes make finished work stale.
+    """
+
+    named: Sequence[str] | None = None
+    state: str = _ALL
+    force: bool = False
+    rerun_on: frozenset[RerunOn] = frozenset(RerunOn)
+
+    def request(self, project: Project, group: ProjectGroup) -> Request:
+        """The request for one group; its catalogue is read.
+
+        Raises:
+            ConfigError: an entity is not in it.
+        """
+        known = registered(project.instance, group.group.partitions)
+        entities = known
+        if self.named is not None:
+            entities = in_catalogue(self.named, known, group.group.partitions)
+        return Request(entities=tuple(entities), force=self.force, rerun_on=self.rerun_on)
+
+
+def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments and options that name entities; the function gets `asked`."""
+
+    @click.argument("entities", nargs=-1)
+    @click.option(
+        "--entities",
+        "state",
+        type=click.Choice(_STATES),
+        help="Instead of naming them: those with an asset in this state. Default: all.",
+    )
+    @click.option(
+        "--from-file", type=click.File(), metavar="FILE", help="Entity ids, one a line; - is stdin."
+    )
+    @click.option("--force", is_flag=True, help="Compute even what is up to date.")
+    @click.option(
+        "--rerun-on",
+        type=click.Choice([*(reason.value for reason in RerunOn), "nothing"]),
+        multiple=True,
+        help="Changes that make finished work stale. Default: both.",
+    )
+    @functools.wraps(function)
+    def command(
+        *,
+        entities: tuple[str, ...],
+        state: str | None,
+        from_file: Any,
+        force: bool,
+        rerun_on: tuple[str, ...],
+        **options: object,
+    ) -> object:
+        named = [*entities, *(read_ids(from_file) if from_file else [])]
+        if state and (entities or from_file):
+            raise click.UsageError(
+                "--entities stands instead of ids and --from-file, not with them"
+            )
+        if from_file and not named:
+            raise ConfigError("there is no id in it", where=from_file.name, fix="one id a line")
+        reasons = frozenset(RerunOn(reason) for reason in rerun_on if reason != "nothing")
+        asked = Asked(
+            named=list(dict.fromkeys(named)) or None,
+            state=state or _ALL,
+            force=force,
+            rerun_on=reasons if rerun_on else frozenset(RerunOn),
+        )
+        return function(asked=asked, **options)
+
+    return command
+
+
+def read_ids(file: Any) -> list[str]:
+    """The ids of a file, one a line, as they stand there; empty lines count for nothing.
+
+    Raises:
+        ConfigError: it is not UTF-8 text.
+    """
+    try:
+        return [line.rstrip("\r\n") for line in file if line.strip("\r\n")]
+    except UnicodeDecodeError as error:
+        raise ConfigError("it is not UTF-8 text", where=file.name, fix="one id a line") from error
+
+
+def planned(project: Project, group: ProjectGroup, asked: Asked) -> tuple[Gathered, Plan]:
+    """What a run would find and decide now; nothing is written.
+
+    Raises:
+        ConfigError: an entity is not in the catalogue, or the store cannot be read.
+        StoreUnavailableError: the store did not answer.
+    """
+    request = asked.request(project, group)
+    gathered = gather(
+        group.group,
+        request,
+        group.selected,
+        ledger=project.ledger,
+        store=group.store,
+        partitioned=group.partitioned,
+        in_flight=in_flight(group.store, group.keys, request.entities),
+    )
+    plan = gathered.plan(group.group)
+    if asked.named is not None or asked.state == _ALL:
+        return gathered, plan
+    narrowed = gathered.only(entities_in(State(asked.state), plan, gathered.knowledge.records))
+    return narrowed, narrowed.plan(group.group)
+
+
+def request_lines(entities: Sequence[str]) -> bytes:
+    """A request file: a JSON object a line."""
+    return b"".join(json.dumps({"entity": entity}).encode() + b"\n" for entity in entities)

@@ -1,0 +1,113 @@
+"""`klio dev`: Dagster's web server and daemon on this project."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from klio_dagster.cli.home import ensure_home
+from klio_dagster.cli.output import common, example, print_json
+from klio_dagster.cli.workspace import WORKSPACE, find_folder
+from klio_dagster.errors import ConfigError
+
+_HOST = "127.0.0.1"
+_POLL_S = 0.2
+_GRACE_S = 8.0  # the web server and the daemon end their code servers first
+
+
+@click.command(epilog=example("klio dev", "klio dev --port 3333"))
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, help="Default: 3000.")
+@common
+def dev(port: int, as_json: bool) -> int:
+    """Open Dagster's UI on this project, with the same home as the other commands.
+
+    Ctrl-C ends everything it started.
+    """
+    folder = find_folder(Path.cwd())
+    if find_spec("dagster_webserver") is None:
+        raise ConfigError(
+            "dagster-webserver is not installed",
+            where="klio dev",
+            fix="install it: pip install dagster-webserver",
+        )
+    _check_free(port)
+    home = ensure_home(folder)
+    command = [sys.executable, "-m", "dagster", "dev", "-h", _HOST, "-p", str(port)]
+    if (folder / WORKSPACE).is_file():
+        command += ["-w", WORKSPACE]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A session of its own: Ctrl-C reaches this process only, which then ends all of them.
+    server = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "DAGSTER_HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        start_new_session=True,
+    )
+    try:
+        _wait_until_open(server, port)
+        address = f"http://{_HOST}:{port}"
+        if as_json:
+            print_json({"address": address, "home": str(home)})
+        else:
+            click.echo(f"Dagster's UI: {address} (Ctrl-C ends it)")
+        server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _end_session(server)
+    raise ConfigError(
+        f"dagster dev ended with code {server.returncode}",
+        where="klio dev",
+        fix="see what it said above",
+    )
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise ConfigError(
+                f"something listens there already ({error.strerror})",
+                where=f"port {port}",
+                fix="use another one with --port",
+            ) from error
+
+
+def _wait_until_open(server: "subprocess.Popen[bytes]", port: int) -> None:
+    while server.poll() is None:
+        with suppress(OSError), socket.create_connection((_HOST, port), timeout=_POLL_S):
+            return
+        time.sleep(_POLL_S)
+
+
+def _end_session(server: "subprocess.Popen[bytes]") -> None:
+    """End all processes of the session; the web server may outlive a polite request."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+        except ProcessLookupError:
+            break
+        deadline = time.monotonic() + _GRACE_S
+        while time.monotonic() < deadline and _is_alive(server):
+            time.sleep(_POLL_S)
+    server.wait()
+
+
+def _is_alive(server: "subprocess.Popen[bytes]") -> bool:
+    """Whether any process of the group is left."""
+    server.poll()
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, 0)
+        return True
+    return False

@@ -1,0 +1,142 @@
+"""`klio entities`: the catalogue of entity ids."""
+
+from typing import Any
+
+import click
+
+from klio_dagster.cli.asking import Asked, planned, read_ids
+from klio_dagster.cli.output import (
+    common,
+    example,
+    print_json,
+    printable,
+    select_option,
+    table,
+    warn,
+)
+from klio_dagster.cli.project import Project, ProjectGroup, open_project
+from klio_dagster.core.ids import id_problem
+from klio_dagster.defs.observations import observe_changes
+from klio_dagster.defs.partitions import register, registered
+from klio_dagster.errors import ConfigError
+from klio_dagster.store.sources import SourcePattern, list_sources
+
+_STATES = ("missing", "failed", "stale")
+
+
+@click.group(epilog=example("klio entities sync", "klio entities add track-1 track-2"))
+def entities() -> None:
+    """The catalogue: sync, add, list."""
+
+
+@entities.command(epilog=example("klio entities sync", "klio entities sync --select recording"))
+@select_option
+@common
+def sync(select: str | None, as_json: bool) -> int:
+    """Register every entity that has a source, and note which sources changed.
+
+    Exit code 1 when ids were refused or several files match one.
+    """
+    with open_project(select) as project:
+        found = [
+            _synced(project, group, pattern)
+            for group in project.groups
+            for pattern in dict.fromkeys(
+                pattern
+                for name in group.selected
+                for pattern in group.group.chain.inputs(name).sources
+            )
+        ]
+    if not found:
+        raise ConfigError(
+            "none of the assets has a source", where="project", fix="use `klio entities add`"
+        )
+    if as_json:
+        print_json({"sources": found})
+    else:
+        counted = [[each["pattern"], each["found"], each["new"], each["changed"]] for each in found]
+        click.echo(table(counted, ["source", "found", "new", "changed"]))
+    for each in found:
+        for entity, problem in each["refused"].items():
+            warn(f"refused: {each['pattern']}: {printable(entity)}: {problem}")
+        for entity, paths in each["ambiguous"].items():
+            warn(f"ambiguous: {printable(entity)}: {', '.join(paths)}; keep one of them")
+    return int(any(each["refused"] or each["ambiguous"] for each in found))
+
+
+@entities.command(
+    epilog=example("klio entities add track-1 track-2", "klio entities add --from-file ids.txt")
+)
+@click.argument("ids", nargs=-1)
+@click.option("--from-file", type=click.File(), metavar="FILE", help="Ids, one a line; - is stdin.")
+@select_option
+@common
+def add(ids: tuple[str, ...], from_file: Any, select: str | None, as_json: bool) -> int:
+    """Register entity ids.
+
+    Exit code 1 when some break the rules for ids; the others are registered.
+    """
+    given = list(dict.fromkeys([*ids, *(read_ids(from_file) if from_file else [])]))
+    if not given:
+        raise click.UsageError("no ids; name them or use --from-file")
+    problems = {entity: id_problem(entity) for entity in given}
+    refused = {entity: problem for entity, problem in problems.items() if problem}
+    good = [entity for entity in given if entity not in refused]
+    with open_project(select) as project:
+        catalogue = project.catalogue()
+        new = register(project.instance, catalogue, good)
+    if as_json:
+        print_json({"catalogue": catalogue, "given": len(given), "new": new, "refused": refused})
+    else:
+        click.echo(f"{new:,} new in catalogue '{catalogue}', {len(good) - new:,} already there")
+    for entity, problem in refused.items():
+        warn(f"refused: {printable(entity)}: {problem}")
+    return int(bool(refused))
+
+
+@entities.command(
+    "list", epilog=example("klio entities list", "klio entities list --entities failed --json")
+)
+@click.option(
+    "--entities",
+    "state",
+    type=click.Choice(_STATES),
+    help="Only those with an asset in this state.",
+)
+@select_option
+@common
+def list_(state: str | None, select: str | None, as_json: bool) -> None:
+    """Print the entity ids, one a line."""
+    with open_project(select) as project:
+        if state is None:
+            ids = list(registered(project.instance, project.catalogue()))
+        else:
+            asked = Asked(state=state)
+            found = [planned(project, group, asked)[1].entities for group in project.groups]
+            ids = list(dict.fromkeys(entity for each in found for entity in each))
+    if as_json:
+        print_json(ids)
+    else:
+        click.echo("".join(f"{printable(entity)}\n" for entity in ids), nl=False)
+
+
+def _synced(project: Project, group: ProjectGroup, pattern: str) -> dict[str, Any]:
+    """Register and observe what one pattern finds."""
+    listing = list_sources(SourcePattern.parse(pattern), group.store)
+    catalogue = group.group.partitions
+    known = set(registered(project.instance, catalogue))
+    versions = {entity: found.version for entity, found in listing.matches.items()}
+    new = register(project.instance, catalogue, [*versions, *listing.ambiguous])
+    key, ledger = group.group.keys[pattern], project.ledger
+    observe_changes(ledger, None, key, {e: v for e, v in versions.items() if e not in known})
+    changed = observe_changes(ledger, None, key, {e: v for e, v in versions.items() if e in known})
+    return {
+        "pattern": pattern,
+        "location": listing.location,
+        "catalogue": catalogue,
+        "found": len(versions),
+        "new": new,
+        "changed": changed,
+        "refused": dict(listing.refused),
+        "ambiguous": {entity: list(paths) for entity, paths in listing.ambiguous.items()},
+    }

@@ -1,0 +1,146 @@
+"""One run executed in this process: its streams, its end, and why it ended early."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import dagster as dg
+
+from klio_dagster import errors
+from klio_dagster.cli.progress import Watch
+from klio_dagster.cli.project import Project, ProjectGroup
+from klio_dagster.defs.execute import watch_progress
+from klio_dagster.errors import KlioError, RunError
+from klio_dagster.ledger import internals_runs
+from klio_dagster.store.layout import summary_path
+
+_POLL_S = 1.0
+_INTERRUPTED = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
+_CANCELED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
+
+
+def executed(
+    project: Project, group: ProjectGroup, run_id: str, watch: Watch, *, quietly: bool
+) -> Mapping[str, Any]:
+    """Execute a created run, and give the summary it left.
+
+    Args:
+        project: with the instance that has the run.
+        group: the run's.
+        run_id: the run.
+        watch: told how far it is.
+        quietly: without Dagster's log on the terminal.
+
+    Raises:
+        KlioError: what the run raised: something is configured wrongly, or it could not go on.
+        KeyboardInterrupt: it was ended, from here or from the UI; what it finished is recorded.
+    """
+    instance = project.instance
+    token = watch_progress.set(watch)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with _ended_from_elsewhere(instance, run_id):
+            result = internals_runs.execute_run_here(
+                instance, group.location, run_id, quietly=quietly
+            )
+    except BaseException:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_canceled(run, "klio run was ended")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        watch_progress.reset(token)
+    stored = group.store.get_or_none(summary_path(run_id))
+    summary = json.loads(stored) if stored else None
+    if summary is None or not (result.success or summary["failures"] or summary["blocked"]):
+        raise _why(result, run_id)
+    return summary
+
+
+@contextmanager
+def own_streams(*, quietly: bool) -> Iterator[TextIO]:
+    """The terminal as a stream of our own, while what else is printed goes elsewhere.
+
+    User code may print anything at any time, also from C. It must neither destroy the bar nor get
+    into the one object of `--json`.
+
+    Args:
+        quietly: to nowhere (Dagster's compute logs have it all the same); else to stderr.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    elsewhere = os.open(os.devnull, os.O_WRONLY) if quietly else os.dup(2)
+    try:
+        with os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace") as terminal:
+            os.dup2(elsewhere, 1)
+            os.dup2(elsewhere, 2)
+            yield terminal
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, original in enumerate(saved, start=1):
+            os.dup2(original, descriptor)
+            os.close(original)
+        os.close(elsewhere)
+
+
+@contextmanager
+def _ended_from_elsewhere(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Interrupts this process when the run is terminated in the UI.
+
+    The UI can reach runs that a code server started, and only notes its wish for others.
+    """
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(_POLL_S):
+            run = instance.get_run_by_id(run_id)
+            if run is not None and run.status in _CANCELED and not is_over.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
+
+
+def _why(result: dg.JobExecutionResult, run_id: str) -> BaseException:
+    """Why a run ended early, as the error it was."""
+    data = [event.step_failure_data for event in result.get_step_failure_events()]
+    data += [event.job_failure_data for event in result.all_events if event.is_job_failure]
+    for error in (each.error for each in data):
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            return _error(error.cls_name or "Error", error.message, run_id)
+    if result.dagster_run.status in _CANCELED:
+        return KeyboardInterrupt()
+    return RunError(
+        "it ended without a word", where=f"run {run_id}", fix="look at its page in Dagster's UI"
+    )
+
+
+def _error(name: str, message: str, run_id: str) -> BaseException:
+    """An exception that Dagster kept as text."""
+    if name in _INTERRUPTED:
+        return KeyboardInterrupt()
+    text = message.strip().removeprefix("klio_dagster.errors.").removeprefix(f"{name}: ")
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, KlioError):
+        where, _, rest = text.partition(": ")
+        what, _, fix = rest.rpartition("; ")
+        return kind(what, where, fix)
+    return RunError(
+        f"{name}: {text}", where=f"run {run_id}", fix="run again with --debug to see where"
+    )

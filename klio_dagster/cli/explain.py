@@ -1,0 +1,150 @@
+"""`klio explain ENTITY`: what a run would do with one entity, with the facts behind it."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import click
+
+from klio_dagster.cli.asking import Asked, planned
+from klio_dagster.cli.output import (
+    common,
+    example,
+    print_json,
+    printable,
+    select_option,
+)
+from klio_dagster.cli.project import Project, ProjectGroup, open_project
+from klio_dagster.core.ids import id_problem
+from klio_dagster.core.plan import Decision, Verdict
+from klio_dagster.core.record import Record
+from klio_dagster.defs.knowledge import Gathered
+from klio_dagster.defs.tasks import planned_failures
+
+_NEVER = Record(materialized=False, failed=False)
+
+
+@click.command(epilog=example("klio explain track-1", "klio explain track-1 --json"))
+@click.argument("entity")
+@click.option("--force", is_flag=True, help="As if the run was forced.")
+@select_option
+@common
+def explain(entity: str, force: bool, select: str | None, as_json: bool) -> None:
+    """Show what a run would do with one entity, and why. Nothing is written."""
+    with open_project(select) as project:
+        explained = [
+            asset
+            for group in project.groups
+            for asset in _explained(project, group, entity, force=force)
+        ]
+    if as_json:
+        print_json({"entity": entity, "assets": {asset.pop("asset"): asset for asset in explained}})
+        return
+    click.echo(click.style(printable(entity), bold=True))
+    for asset in explained:
+        decided = f"{asset['decision']}, {asset['reason']}"
+        click.echo(f"\n{click.style(asset['asset'], bold=True)}: {decided}")
+        for fact in asset["facts"]:
+            click.echo(f"  {fact}")
+        if asset["output"]:
+            click.echo(f"  output: {asset['output']}")
+
+
+def _explained(
+    project: Project, group: ProjectGroup, entity: str, *, force: bool
+) -> Iterator[dict[str, Any]]:
+    gathered, plan = planned(project, group, Asked(named=[entity], force=force))
+    errors = {pair.asset: pair for pair in project.ledger.failures(group.keys, [entity])}
+    for name in plan.assets:
+        key = group.group.keys[name]
+        verdict = plan.verdicts[name][entity]
+        known = gathered.knowledge.records.get(name, {}).get(entity, _NEVER)
+        facts = list(_facts(project, group, gathered, name, entity, verdict))
+        if known.failed and key in errors:
+            failed = errors[key]
+            facts.append(
+                f"last attempt failed {_when(known)} in run {failed.run_id}: {failed.error}"
+            )
+        stored = project.ledger.latest_metadata(key, [entity]) if known.materialized else {}
+        yield {
+            "asset": key,
+            "decision": verdict.decision.value,
+            "reason": verdict.reason,
+            "facts": facts,
+            "output": stored.get(entity, {}).get("uri"),
+        }
+
+
+def _facts(
+    project: Project,
+    group: ProjectGroup,
+    gathered: Gathered,
+    name: str,
+    entity: str,
+    verdict: Verdict,
+) -> Iterator[str]:
+    """What the decision rests on, in words."""
+    known = gathered.knowledge.records.get(name, {}).get(entity, _NEVER)
+    match verdict.reason:
+        case "invalid_id":
+            yield f"the id cannot be used: {id_problem(entity)}"
+        case "in_flight":
+            for state in gathered.in_flight.claims:
+                yield f"run {state.claim.run_id} is computing it ({state.why})"
+        case "upstream_waits" | "upstream_failed" | "upstream":
+            yield from _upstream(group, gathered, name, entity)
+        case "input_missing":
+            plan = gathered.plan(group.group)
+            for receipt in planned_failures(plan, group.group, gathered, "", time.time):
+                if receipt.asset == group.group.keys[name] and receipt.failure:
+                    yield receipt.failure.message
+        case "forced":
+            yield "it is up to date or not: --force computes it"
+        case "missing":
+            yield "it was never computed"
+        case "code_changed":
+            now = gathered.knowledge.code_versions[name]
+            yield f"its code was {known.code_version} and is {now}"
+        case "input_changed":
+            yield from _changed_inputs(group, gathered, name, entity, known)
+        case "up_to_date":
+            yield f"code {known.code_version} and all inputs are those it was made from"
+        case _:
+            pass
+    if known.materialized and not known.failed:
+        yield f"computed {_when(known)}, data version {known.data_version}"
+
+
+def _upstream(group: ProjectGroup, gathered: Gathered, name: str, entity: str) -> Iterator[str]:
+    """What the plan does with the assets this one is made from."""
+    verdicts = gathered.plan(group.group).verdicts
+    for dep in group.group.chain.inputs(name).assets:
+        verdict = verdicts.get(dep, {}).get(entity)
+        if verdict is not None and verdict.decision is not Decision.SKIP:
+            yield f"it is made from '{dep}': {verdict.decision.value}, {verdict.reason}"
+
+
+def _changed_inputs(
+    group: ProjectGroup, gathered: Gathered, name: str, entity: str, known: Record
+) -> Iterator[str]:
+    inputs = group.group.chain.inputs(name)
+    knowledge = gathered.knowledge
+    now: dict[str, str | None] = {
+        pattern: knowledge.sources.get(pattern, {}).get(entity) for pattern in inputs.sources
+    }
+    for dep in (*inputs.assets, *inputs.outside):
+        if dep in knowledge.shared_versions:
+            now[dep] = knowledge.shared_versions[dep]
+        else:
+            now[dep] = knowledge.records.get(dep, {}).get(entity, _NEVER).data_version
+    for dep, version in now.items():
+        before = known.input_versions.get(group.group.keys.get(dep, dep))
+        if version is not None and before != version:
+            yield f"input '{dep}' was {before or 'not an input'} and is {version}"
+
+
+def _when(known: Record) -> str:
+    if not known.timestamp:
+        return "before"
+    return datetime.fromtimestamp(known.timestamp).astimezone().strftime("on %Y-%m-%d at %H:%M:%S")

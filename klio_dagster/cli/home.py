@@ -1,0 +1,54 @@
+"""Dagster's home: the one the environment names, else `.klio/` in the project."""
+
+import os
+from pathlib import Path
+
+from klio_dagster.errors import ConfigError
+
+_OWN_FOLDER = ".klio"
+_SETTINGS = """\
+# Made by klio; yours to change. Runs, their events and what is shown of them lie beside this file.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+
+# A run keeps all cores busy by itself.
+run_queue:
+  max_concurrent_runs: 1
+  dequeue_interval_seconds: 1
+
+# Gives up on runs that neither start nor end.
+run_monitoring:
+  enabled: true
+"""
+
+
+def ensure_home(project: Path) -> Path:
+    """Dagster's home, made and filled if it is ours and not there; set in the environment.
+
+    Raises:
+        ConfigError: DAGSTER_HOME names no folder, or `.klio/` cannot be made.
+    """
+    given = os.environ.get("DAGSTER_HOME")
+    if given:
+        home = Path(given).expanduser()
+        if not (home.is_absolute() and home.is_dir()):
+            raise ConfigError(
+                f"'{given}' is not an absolute path of a folder",
+                where="DAGSTER_HOME",
+                fix="make the folder, or unset it to use .klio/ in the project",
+            )
+        return home
+    home = project / _OWN_FOLDER
+    settings = home / "dagster.yaml"
+    try:
+        home.mkdir(exist_ok=True)
+        if not settings.exists():
+            settings.write_text(_SETTINGS, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"it cannot be made: {error.strerror}", where=str(home), fix="set DAGSTER_HOME"
+        ) from error
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home

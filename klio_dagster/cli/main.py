@@ -1,0 +1,107 @@
+"""The `klio` command: its group, its exit codes, and every error as one line."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from klio_dagster.errors import KlioError, RunError
+from klio_dagster.version import __version__
+
+SOME_FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+
+# Where each command is, and what `klio --help` says of it: asked for that, no command is loaded,
+# because most of them load Dagster.
+COMMANDS = {
+    "entities": ("klio_dagster.cli.entities", "The catalogue: sync, add, list."),
+    "run": ("klio_dagster.cli.run", "Compute what is missing, failed or stale."),
+    "plan": ("klio_dagster.cli.plan", "Show what a run would do, and why."),
+    "explain": ("klio_dagster.cli.explain", "Show what a run would do with one entity, and why."),
+    "status": ("klio_dagster.cli.status", "Count what is materialized, failed, missing, stale."),
+    "failures": ("klio_dagster.cli.status", "List what failed, and why."),
+    "dev": ("klio_dagster.cli.dev", "Open Dagster's UI on this project."),
+}
+
+
+class Commands(click.Group):
+    """Loads a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order of a first day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command itself."""
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The table of commands, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 some entities failed or wait, 2 usage or configuration. "
+    "Example: klio entities sync && klio run",
+)
+@click.version_option(__version__, prog_name="klio")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, and Dagster's log.")
+@click.pass_context
+def klio(context: click.Context, debug: bool) -> None:
+    """Audio pipelines as Dagster assets: what is done is not done again."""
+    context.meta["debug"] = debug
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: those of the command line when None.
+
+    Returns:
+        The exit code: 0, 1 (some entities failed or wait), 2 (usage or configuration), 130.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        return klio.main(given, prog_name="klio", standalone_mode=False) or 0
+    except click.ClickException as error:
+        said = getattr(error, "ctx", None)
+        command = said.command_path if said else "klio"
+        return _end(f"{command}: {error.format_message()} (see `{command} --help`)", debug)
+    except (KeyboardInterrupt, click.Abort):
+        _say("klio: interrupted; what was finished is recorded, run again to go on")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # `klio ... | head`: nobody reads on. Python would complain once more at its end.
+        sys.stderr.close()
+        return SOME_FAILED
+    except KlioError as error:
+        return _end(str(error), debug, SOME_FAILED if isinstance(error, RunError) else USAGE)
+    except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it is one line
+        hint = "" if debug else "; --debug shows where"
+        return _end(f"klio: unexpected {type(error).__name__}: {error}{hint}", debug)
+
+
+def _end(message: str, debug: bool, code: int = USAGE) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    _say(message)
+    return code
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(" ".join(message.split()) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""How far a run is, while it goes on: a live bar for a person at a terminal, else lines."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from klio_dagster.engine.progress import Progress
+
+_SAID_EVERY_S = 5.0
+
+Watch = Callable[[Progress], None]
+
+
+@contextmanager
+def progress_shown(stream: TextIO | None, title: str) -> Iterator[Watch]:
+    """A function that shows the progress it is told.
+
+    Args:
+        stream: where to, a terminal or not; None shows nothing.
+        title: what is run.
+    """
+    if stream is None:
+        yield _nothing
+    elif stream.isatty():
+        with _bar(stream, title) as watch:
+            yield watch
+    else:
+        yield _lines(stream, title)
+
+
+def _nothing(_progress: Progress) -> None:
+    """Nobody watches."""
+
+
+def _lines(stream: TextIO, title: str) -> Watch:
+    said_at = time.monotonic()
+
+    def watch(progress: Progress) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= _SAID_EVERY_S:
+            said_at = time.monotonic()
+            print(f"{title}: {progress}", file=stream, flush=True)  # noqa: T201
+
+    return watch
+
+
+@contextmanager
+def _bar(stream: TextIO, title: str) -> Iterator[Watch]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
+    console = Console(file=stream, force_terminal=True)
+    with Bar(*columns, console=console, transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task(title, total=None, said="planning")
+
+        def watch(progress: Progress) -> None:
+            finished = progress.done + progress.failed
+            bar.update(task, total=progress.total, completed=finished, said=str(progress))
+
+        yield watch

@@ -1,0 +1,207 @@
+"""The project a command is called in: its folder, Dagster's home, its groups of entity assets."""
+
+import os
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import dagster as dg
+
+from klio_dagster.cli.home import ensure_home
+from klio_dagster.cli.workspace import WORKSPACE, find_folder, workspace_of
+from klio_dagster.defs.group import EntityGroup, group_of
+from klio_dagster.defs.metadata import metadata_of
+from klio_dagster.defs.requested import partitioned_outside
+from klio_dagster.defs.resource import KlioResource
+from klio_dagster.errors import ConfigError, KlioError
+from klio_dagster.ledger import internals_runs
+from klio_dagster.ledger.ledger import Ledger, ledger_of
+from klio_dagster.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectGroup:
+    """A group of the project, as far as `--select` selects it.
+
+    Args:
+        group: what `@klio_assets` made.
+        selected: names of the selected assets, upstream first.
+        keys: their asset keys.
+        partitioned: keys of the outside assets that have the group's partitions.
+        store: where the group's outputs lie.
+        location: the code location it is defined in.
+    """
+
+    group: EntityGroup
+    selected: Sequence[str]
+    keys: Sequence[str]
+    partitioned: Collection[str]
+    store: Store
+    location: internals_runs.Location
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A loaded project.
+
+    Args:
+        folder: where its workspace.yaml or pyproject.toml lies.
+        instance: Dagster's, open.
+        groups: the selected ones, upstream first.
+    """
+
+    folder: Path
+    instance: dg.DagsterInstance
+    groups: Sequence[ProjectGroup]
+
+    @property
+    def ledger(self) -> Ledger:
+        """Dagster's log, outside of a run."""
+        return ledger_of(self.instance, describe=metadata_of)
+
+    def catalogue(self) -> str:
+        """The one catalogue of the selected groups.
+
+        Raises:
+            ConfigError: they have several.
+        """
+        names = sorted({each.group.partitions for each in self.groups})
+        if len(names) > 1:
+            raise ConfigError(
+                f"there are several catalogues: {', '.join(names)}",
+                where="project",
+                fix="name the assets of one with --select",
+            )
+        return names[0]
+
+
+@contextmanager
+def open_project(select: str | None) -> Iterator[Project]:
+    """The project of the working directory, which becomes its folder.
+
+    Args:
+        select: Dagster's asset selection; all entity assets when None.
+
+    Raises:
+        ConfigError: there is no project, it cannot be loaded, or nothing is selected.
+    """
+    folder = find_folder(Path.cwd())
+    home = ensure_home(folder)
+    os.chdir(folder)
+    # Not first: Dagster takes that entry away while it imports.
+    sys.path.insert(1, str(folder))
+    with ExitStack() as stack:
+        with _one_line(f"DAGSTER_HOME '{home}'", "mend its dagster.yaml"):
+            instance = stack.enter_context(dg.DagsterInstance.get())
+        with _one_line(f"project '{folder}'", "mend its definitions"):
+            locations = list(
+                internals_runs.load_locations(workspace_of(folder), folder / WORKSPACE)
+            )
+        groups = [
+            group for location in locations for group in _groups(location, select, instance, folder)
+        ]
+        if not groups:
+            raise ConfigError(
+                f"--select '{select}' selects no entity asset"
+                if select
+                else "there is no group of entity assets in it",
+                where=f"project '{folder}'",
+                fix="`klio status` lists them" if select else "make one with @klio_assets",
+            )
+        yield Project(folder, instance, _sorted(groups))
+
+
+def _groups(
+    location: internals_runs.Location,
+    select: str | None,
+    instance: dg.DagsterInstance,
+    folder: Path,
+) -> Iterator[ProjectGroup]:
+    graph = location.repository.asset_graph
+    keys = graph.get_all_asset_keys()
+    partitions = {key.to_user_string(): graph.get(key).partitions_def for key in keys}
+    if select is not None:
+        with _one_line(f"--select '{select}'", "use Dagster's selection syntax, `mel+` say"):
+            keys = dg.AssetSelection.from_string(select).resolve(graph)
+    wanted = [key.to_user_string() for key in keys]
+    for assets in dict.fromkeys(location.repository.assets_defs_by_key.values()):
+        group = group_of(assets)
+        names = group.names_of(wanted) if group else []
+        if group and names:
+            resource = _klio_resource(location, assets, group, instance)
+            yield ProjectGroup(
+                group=group,
+                selected=names,
+                keys=[group.keys[name] for name in names],
+                partitioned=partitioned_outside(group, partitions),
+                store=resource.open_store(folder),
+                location=location,
+            )
+
+
+def _klio_resource(
+    location: internals_runs.Location,
+    assets: dg.AssetsDefinition,
+    group: EntityGroup,
+    instance: dg.DagsterInstance,
+) -> KlioResource:
+    """The resource that the group's op will get, with its settings resolved."""
+    job = location.repository.get_implicit_job_def_for_assets(list(assets.keys))
+    bound = dict(job.resource_defs) if job else {}
+    for key in assets.required_resource_keys:
+        made_by = getattr(bound.get(key), "configurable_resource_cls", None)
+        if isinstance(made_by, type) and issubclass(made_by, KlioResource):
+            with (
+                _one_line(f"resource '{key}'", "mend its configuration"),
+                dg.build_resources({key: bound[key]}, instance=instance) as resources,
+            ):
+                return getattr(resources, key)
+    raise ConfigError(
+        "its function takes no KlioResource",
+        where=f"group '{group.name}'",
+        fix="add a parameter `klio: KlioResource` and bind it in Definitions(resources=...)",
+    )
+
+
+def _sorted(groups: Sequence[ProjectGroup]) -> Sequence[ProjectGroup]:
+    """Upstream first; as they are if they go round in a circle."""
+    owners = {key: number for number, each in enumerate(groups) for key in each.keys}
+    before = {
+        number: {
+            owners[key]
+            for name in each.selected
+            for key in each.group.chain.inputs(name).outside
+            if key in owners
+        }
+        for number, each in enumerate(groups)
+    }
+    try:
+        return [groups[number] for number in TopologicalSorter(before).static_order()]
+    except CycleError:
+        return groups
+
+
+@contextmanager
+def _one_line(where: str, fix: str) -> Iterator[None]:
+    """Whatever Dagster or a user's module raises, as an error of ours; ours stay as they are.
+
+    Raises:
+        ConfigError: something was raised.
+    """
+    try:
+        yield
+    except KlioError:
+        raise
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None and not isinstance(cause, KlioError):
+            cause = cause.__cause__
+        if isinstance(cause, KlioError):
+            raise cause from error
+        text = next((line for line in str(cause).splitlines() if line.strip()), "no message")
+        raise ConfigError(
+            f"{type(cause).__name__}: {text}", where=where, fix=f"{fix} (--debug shows where)"
+        ) from error
