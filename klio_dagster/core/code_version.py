@@ -53,7 +53,7 @@ def syntax_hash(source: str) -> str:
 
 
 def _automatic(part: EntityStep) -> str:
-    codec = part.output.to_json() if isinstance(part, EntityAsset) else None
+    codec = [part.output.name, part.output.to_json()] if isinstance(part, EntityAsset) else None
     return _hash([_source_hash(part.transform, part.where), dict(part.params), codec])
 
 
