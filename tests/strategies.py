@@ -104,22 +104,17 @@ failures = st.builds(Failure, type=texts, message=texts, traceback=texts, transi
 
 
 @st.composite
-def receipts(
-    draw: st.DrawFn,
-    assets: st.SearchStrategy[str] = texts,
-    entities: st.SearchStrategy[str] = entity_ids,
-    times: st.SearchStrategy[float] = _times,
-) -> Receipt:
+def receipts(draw: st.DrawFn) -> Receipt:
     """Receipts of good and failed attempts; a failed one names no output."""
     common: dict[str, Any] = {
         "run": draw(st.uuids().map(str)),
         "attempt": draw(st.integers(1, 3)),
-        "entity": draw(entities),
-        "asset": draw(assets),
+        "entity": draw(entity_ids),
+        "asset": draw(texts),
         "code_version": draw(texts),
         "inputs": draw(st.dictionaries(texts, texts, max_size=3)),
-        "started_at": draw(times),
-        "finished_at": draw(times),
+        "started_at": draw(_times),
+        "finished_at": draw(_times),
         "cpu_s": draw(st.floats(0, 1e6)),
     }
     if draw(st.booleans()):

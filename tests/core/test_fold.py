@@ -9,15 +9,21 @@ from hypothesis import strategies as st
 from klio_dagster.core.fold import as_record, fold, read_lines, unrecorded
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.core.record import NO_VERSIONS, Record
-from tests.strategies import receipts
 
-# Few pairs and few times, so that receipts meet.
-met = receipts(
-    assets=st.sampled_from(["mel", "features"]),
-    entities=st.sampled_from(["one", "two"]),
-    times=st.sampled_from([1.0, 2.0, 3.0]),
+# Few values of everything, so that receipts meet.
+many = st.lists(
+    st.builds(
+        Receipt,
+        run=st.sampled_from(["a", "b"]),
+        attempt=st.integers(1, 2),
+        entity=st.sampled_from(["one", "two"]),
+        asset=st.sampled_from(["mel", "features"]),
+        finished_at=st.sampled_from([1.0, 2.0, 3.0]),
+        size=st.integers(1, 2),
+        failure=st.none() | st.just(Failure("ValueError", "no sound")),
+    ),
+    max_size=8,
 )
-many = st.lists(met, max_size=8)
 
 
 def good(finished_at: float, entity: str = "one", asset: str = "mel") -> Receipt:
