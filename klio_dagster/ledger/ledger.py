@@ -84,8 +84,7 @@ class BatchedLedger:
 
     def observed_sources(self, key: str, entities: Sequence[str] | None) -> Mapping[str, str]:
         """The versions last observed."""
-        observed = read.observed_versions(self._instance, key, entities)
-        return {entity: version for entity, (_, version) in observed.items()}
+        return read.observed_versions(self._instance, key, entities)
 
     def latest_metadata(self, key: str, entities: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Metadata of the newest materialisation of each entity."""
