@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -52,7 +52,12 @@ class Asked:
 
 
 def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments and options that name entities; the function gets `asked`."""
+    """The arguments and options that name entities; the function gets `asked`.
+
+    Raises:
+        UsageError: entities are named in two ways.
+        ConfigError: the file holds none.
+    """
 
     @click.argument("entities", nargs=-1)
     @click.option(
@@ -76,7 +81,7 @@ def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
         *,
         entities: tuple[str, ...],
         state: str | None,
-        from_file: Any,
+        from_file: TextIO | None,
         force: bool,
         rerun_on: tuple[str, ...],
         **options: object,
@@ -100,7 +105,7 @@ def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def read_ids(file: Any) -> list[str]:
+def read_ids(file: TextIO) -> list[str]:
     """The ids of a file, one a line, as they stand there; empty lines count for nothing.
 
     Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from klio_dagster.cli.home import ensure_home
-from klio_dagster.cli.output import common, example, print_json
+from klio_dagster.cli.output import common, example, print_json, warn
 from klio_dagster.cli.workspace import WORKSPACE, find_folder
 from klio_dagster.errors import ConfigError
 
@@ -31,13 +31,7 @@ def dev(port: int, as_json: bool) -> int:
     Ctrl-C ends everything it started.
     """
     folder = find_folder(Path.cwd())
-    if find_spec("dagster_webserver") is None:
-        raise ConfigError(
-            "dagster-webserver is not installed",
-            where="klio dev",
-            fix="install it: pip install dagster-webserver",
-        )
-    _check_free(port)
+    _check_startable(port)
     home = ensure_home(folder)
     command = [sys.executable, "-m", "dagster", "dev", "-h", _HOST, "-p", str(port)]
     if (folder / WORKSPACE).is_file():
@@ -64,14 +58,22 @@ def dev(port: int, as_json: bool) -> int:
         return 0
     finally:
         _end_session(server)
-    raise ConfigError(
-        f"dagster dev ended with code {server.returncode}",
-        where="klio dev",
-        fix="see what it said above",
-    )
+    warn(f"klio dev: dagster dev ended with code {server.returncode}; see what it said above")
+    return 2
 
 
-def _check_free(port: int) -> None:
+def _check_startable(port: int) -> None:
+    """Refuse what would otherwise end in a page of log.
+
+    Raises:
+        ConfigError: the web server is not installed, or its port is in use.
+    """
+    if find_spec("dagster_webserver") is None:
+        raise ConfigError(
+            "dagster-webserver is not installed",
+            where="klio dev",
+            fix="install it: pip install dagster-webserver",
+        )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

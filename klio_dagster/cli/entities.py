@@ -1,6 +1,7 @@
 """`klio entities`: the catalogue of entity ids."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TextIO
 
 import click
 
@@ -38,19 +39,7 @@ def sync(select: str | None, as_json: bool) -> int:
     Exit code 1 when ids were refused or several files match one.
     """
     with open_project(select) as project:
-        found = [
-            _synced(project, group, pattern)
-            for group in project.groups
-            for pattern in dict.fromkeys(
-                pattern
-                for name in group.selected
-                for pattern in group.group.chain.inputs(name).sources
-            )
-        ]
-    if not found:
-        raise ConfigError(
-            "none of the assets has a source", where="project", fix="use `klio entities add`"
-        )
+        found = [_synced(project, group, pattern) for group, pattern in _patterns(project.groups)]
     if as_json:
         print_json({"sources": found})
     else:
@@ -71,14 +60,12 @@ def sync(select: str | None, as_json: bool) -> int:
 @click.option("--from-file", type=click.File(), metavar="FILE", help="Ids, one a line; - is stdin.")
 @select_option
 @common
-def add(ids: tuple[str, ...], from_file: Any, select: str | None, as_json: bool) -> int:
+def add(ids: tuple[str, ...], from_file: TextIO | None, select: str | None, as_json: bool) -> int:
     """Register entity ids.
 
     Exit code 1 when some break the rules for ids; the others are registered.
     """
-    given = list(dict.fromkeys([*ids, *(read_ids(from_file) if from_file else [])]))
-    if not given:
-        raise click.UsageError("no ids; name them or use --from-file")
+    given = _given(ids, from_file)
     problems = {entity: id_problem(entity) for entity in given}
     refused = {entity: problem for entity, problem in problems.items() if problem}
     good = [entity for entity in given if entity not in refused]
@@ -118,6 +105,39 @@ def list_(state: str | None, select: str | None, as_json: bool) -> None:
         print_json(ids)
     else:
         click.echo("".join(f"{printable(entity)}\n" for entity in ids), nl=False)
+
+
+def _given(ids: Sequence[str], file: TextIO | None) -> list[str]:
+    """The ids of the command line and of a file, each once.
+
+    Raises:
+        UsageError: there are none.
+    """
+    named: list[str] = [*ids, *(read_ids(file) if file else [])]
+    given = list(dict.fromkeys(named))
+    if not given:
+        raise click.UsageError("no ids; name them or use --from-file")
+    return given
+
+
+def _patterns(groups: Sequence[ProjectGroup]) -> list[tuple[ProjectGroup, str]]:
+    """Each source pattern of the selected assets, with its group.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = [
+        (each, pattern)
+        for each in groups
+        for pattern in dict.fromkeys(
+            pattern for name in each.selected for pattern in each.group.chain.inputs(name).sources
+        )
+    ]
+    if not found:
+        raise ConfigError(
+            "none of the assets has a source", where="project", fix="use `klio entities add`"
+        )
+    return found
 
 
 def _synced(project: Project, group: ProjectGroup, pattern: str) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def executed(
     stored = group.store.get_or_none(summary_path(run_id))
     summary = json.loads(stored) if stored else None
     if summary is None or not (result.success or summary["failures"] or summary["blocked"]):
-        raise _why(result, run_id)
+        error = _why(result, run_id)
+        raise error
     return summary
 
 

@@ -60,7 +60,7 @@ def _explained(
         key = group.group.keys[name]
         verdict = plan.verdicts[name][entity]
         known = gathered.knowledge.records.get(name, {}).get(entity, _NEVER)
-        facts = list(_facts(project, group, gathered, name, entity, verdict))
+        facts = list(_facts(group, gathered, name, entity, verdict))
         if known.failed and key in errors:
             failed = errors[key]
             facts.append(
@@ -77,7 +77,6 @@ def _explained(
 
 
 def _facts(
-    project: Project,
     group: ProjectGroup,
     gathered: Gathered,
     name: str,
@@ -102,7 +101,7 @@ def _facts(
         case "forced":
             yield "it is up to date or not: --force computes it"
         case "missing":
-            yield "it was never computed"
+            yield "it has no output yet"
         case "code_changed":
             now = gathered.knowledge.code_versions[name]
             yield f"its code was {known.code_version} and is {now}"

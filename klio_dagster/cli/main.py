@@ -1,5 +1,6 @@
 """The `klio` command: its group, its exit codes, and every error as one line."""
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 (some entities failed or wait), 2 (usage or configuration), 130.
     """
+    gc.disable()  # a fifth of the start-up; `open_project` enables it again
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
@@ -88,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it is one line
         hint = "" if debug else "; --debug shows where"
         return _end(f"klio: unexpected {type(error).__name__}: {error}{hint}", debug)
+    finally:
+        gc.enable()
 
 
 def _end(message: str, debug: bool, code: int = USAGE) -> int:

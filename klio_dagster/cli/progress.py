@@ -40,7 +40,8 @@ def _lines(stream: TextIO, title: str) -> Watch:
         nonlocal said_at
         if time.monotonic() - said_at >= _SAID_EVERY_S:
             said_at = time.monotonic()
-            print(f"{title}: {progress}", file=stream, flush=True)  # noqa: T201
+            stream.write(f"{title}: {progress}\n")
+            stream.flush()
 
     return watch
 

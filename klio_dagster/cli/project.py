@@ -1,5 +1,6 @@
 """The project a command is called in: its folder, Dagster's home, its groups of entity assets."""
 
+import gc
 import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
@@ -111,6 +112,8 @@ def open_project(select: str | None) -> Iterator[Project]:
                 where=f"project '{folder}'",
                 fix="`klio status` lists them" if select else "make one with @klio_assets",
             )
+        gc.freeze()  # what is loaded by now stays loaded
+        gc.enable()
         yield Project(folder, instance, _sorted(groups))
 
 
@@ -148,7 +151,11 @@ def _klio_resource(
     group: EntityGroup,
     instance: dg.DagsterInstance,
 ) -> KlioResource:
-    """The resource that the group's op will get, with its settings resolved."""
+    """The resource that the group's op will get, with its settings resolved.
+
+    Raises:
+        ConfigError: it gets none, or a setting is wrong.
+    """
     job = location.repository.get_implicit_job_def_for_assets(list(assets.keys))
     bound = dict(job.resource_defs) if job else {}
     for key in assets.required_resource_keys:
@@ -189,7 +196,8 @@ def _one_line(where: str, fix: str) -> Iterator[None]:
     """Whatever Dagster or a user's module raises, as an error of ours; ours stay as they are.
 
     Raises:
-        ConfigError: something was raised.
+        ConfigError: something else was raised.
+        KlioError: it was ours, or was caused by one of ours.
     """
     try:
         yield

@@ -56,7 +56,7 @@ def run(asked: Asked, select: str | None, launch: bool, as_json: bool) -> int:
                 for group, number in zip(project.groups, numbers, strict=True)
             ]
             return _enqueue(project, runs, as_json)
-        summaries: list[dict[str, Any]] = []
+        summaries: list[Mapping[str, Any]] = []
         with own_streams(quietly=not is_debug()) as terminal:
             for group, number in zip(project.groups, numbers, strict=True):
                 run_id = _create(project, group, asked, number)

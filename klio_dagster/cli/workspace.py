@@ -34,7 +34,11 @@ def find_folder(start: Path) -> Path:
 
 
 def workspace_of(folder: Path) -> Mapping[str, Any]:
-    """The content of workspace.yaml, or what pyproject.toml says in its form."""
+    """The content of workspace.yaml, or what pyproject.toml says in its form.
+
+    Raises:
+        ConfigError: it says nothing.
+    """
     path = folder / WORKSPACE
     if path.is_file():
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -53,7 +57,11 @@ def workspace_of(folder: Path) -> Mapping[str, Any]:
 
 
 def _dagster_table(folder: Path) -> Mapping[str, Any]:
-    """`[tool.dg.project]` or `[tool.dagster]`; empty if there is neither."""
+    """`[tool.dg.project]` or `[tool.dagster]`; empty if there is neither.
+
+    Raises:
+        ConfigError: the file is not TOML.
+    """
     path = folder / _PYPROJECT
     if not path.is_file():
         return {}
