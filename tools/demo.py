@@ -48,7 +48,7 @@ def main() -> int:
     if not as_expected:
         say(f"\nNot as expected: failed {sorted(failed)}, computed again {computed}")
     say("\nThe same catalogue in Dagster's UI: make dev, then http://127.0.0.1:3000")
-    say("On the command line: .venv/bin/klio status, klio explain loop_tabla, klio failures")
+    say("On the command line: .venv/bin/klio status, klio explain loop_breakbeat, klio failures")
     return 0 if as_expected else 1
 
 

@@ -12,6 +12,7 @@ from klio_dagster.defs.group import EntityGroup, attach, group_of
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.defs.translator import KlioTranslator
 from klio_dagster.errors import ConfigError
+from klio_dagster.ledger.internals import with_lineage
 from klio_dagster.store.layout import check_asset
 from klio_dagster.store.sources import SourcePattern
 
@@ -72,23 +73,28 @@ def klio_assets(
                 max_entities_per_run=max_entities_per_run,
             ),
         )
-        complete = [
+        within = [
             spec.replace_attributes(
-                deps=_deps(chain, asset_name, specs, sources, partitions_def),
+                deps=_deps_within(chain, asset_name, specs),
                 code_version=versions[asset_name],
                 skippable=True,
             )
             for asset_name, spec in specs.items()
         ]
-        return dg.multi_asset(
+        outside = {
+            spec.key: _deps_outside(chain, asset_name, sources, partitions_def)
+            for asset_name, spec in specs.items()
+        }
+        made = dg.multi_asset(
             name=op_name,
-            specs=complete,
+            specs=within,
             can_subset=True,
             partitions_def=partitions_def,
             backfill_policy=dg.BackfillPolicy.multi_run(max_entities_per_run),
             config_schema=KlioRunConfig.to_fields_dict(),
             pool=pool,
         )(function)
+        return with_lineage(made, outside)
 
     return decorate
 
@@ -164,17 +170,21 @@ def _keys(
     return keys
 
 
-def _deps(
+def _deps_within(
+    chain: Chain, name: str, specs: Mapping[str, dg.AssetSpec]
+) -> list[dg.AssetDep]:
+    return [dg.AssetDep(specs[dep].key) for dep in chain.inputs(name).assets]
+
+
+def _deps_outside(
     chain: Chain,
     name: str,
-    specs: Mapping[str, dg.AssetSpec],
     sources: Mapping[str, dg.AssetSpec],
     partitions_def: dg.PartitionsDefinition[str],
 ) -> list[dg.AssetDep]:
     inputs = chain.inputs(name)
     _check_partitions(chain, name, partitions_def)
     return [
-        *(dg.AssetDep(specs[dep].key) for dep in inputs.assets),
         *(dg.AssetDep(dg.AssetKey(dep.split("/"))) for dep in inputs.outside),
         *(dg.AssetDep(sources[pattern].key) for pattern in inputs.sources),
     ]

@@ -151,6 +151,8 @@ def dagster_event(run: RunIdentity, about: AssetEvent) -> dg.DagsterEvent:
         job_name=run.job_name,
         step_key=run.step_key,
         event_specific_data=data,
+        message=getattr(about, "description", None)
+        or f"{about.asset_key.to_user_string()} of {about.partition}",
     )
 
 
@@ -229,6 +231,25 @@ def data_versions(
         )
         with _connected(_storage(instance).index_connection) as connection:
             yield from (tuple(row) for row in connection.execute(query))
+
+
+def with_lineage(
+    assets: dg.AssetsDefinition, deps: Mapping[dg.AssetKey, Sequence[dg.AssetDep]]
+) -> dg.AssetsDefinition:
+    """The assets with dependencies in the graph that are no inputs of their op.
+
+    Private because publicly every dependency is an input, and before a step starts Dagster looks
+    up the partitions of its partitioned inputs: a run that names entities has no partitions, so
+    that raises as soon as an input has an event.
+
+    Args:
+        assets: made by `multi_asset`.
+        deps: what to add, by the key of the dependent asset.
+    """
+    specs = [
+        spec.replace_attributes(deps=[*spec.deps, *deps.get(spec.key, ())]) for spec in assets.specs
+    ]
+    return type(assets).dagster_internal_init(**{**assets.get_attributes_dict(), "specs": specs})
 
 
 def partitions_by_key(
