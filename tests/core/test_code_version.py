@@ -201,8 +201,8 @@ CORPUS = {
     "f-string that shows itself": "f'{x = }' f'{x=!r:>5}'",
     "f-string, escapes": "f'\\N{EM DASH}{x}\\n' rf'\\d{x}' f'a\\\n{x}'",
     "f-string over lines": "f'''\n{\nx\n}\n'''",
-    "newer Unicode": "'\U0001fae8 \u0cf3 \U0001f6dc'",
-    "surrogates": "'\\ud800'",
+    "newer Unicode": "x = '\U0001fae8 \u0cf3 \U0001f6dc'",
+    "surrogates": "x = '\\ud800'",
     "numbers": "0x_ff, 1e-7, 1e400, 12345678901234567890, 0.1, 1j, -0.0",
     "bytes": "b'\\xff' b'a\\n'",
 }
