@@ -33,7 +33,7 @@ test-versions: $(SETUP) ## the oldest and newest Dagster, Python 3.12 and 3.13
 lint: $(SETUP) ## format, rules, types, directions between the rooms, sizes, public names
 	@$(BIN)/ruff format --check --quiet . || { echo 'ruff format: run $(BIN)/ruff format .'; exit 1; }
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 	@said=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$said"; exit 1; }
 	@$(BIN)/python -m pytest -q -p no:randomly \
 	    $(addprefix tests/contract/test_,file_sizes.py public_names.py dagster_internals.py)
@@ -67,9 +67,7 @@ $(SETUP): | $(VENV)
 	@rm -f .venv/.setup-*
 	@echo 'setup: installing into .venv (some minutes, once)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --no-compile \
-	    -c constraints.txt hatchling editables
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --no-compile \
-	    --no-build-isolation -c constraints.txt -e '.[dev]'
+	    -c constraints.txt -e '.[dev]'
 	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib >/dev/null
 	@$(BIN)/python -m compileall -qq $(OURS)
 	@$(BIN)/python tools/warm_up.py

@@ -99,8 +99,7 @@ def made(environment: Environment, python: str) -> Path:
     constraints.write_text(wanted, encoding="utf-8")
     pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     pip += ["--prefer-binary", "-c", str(constraints)]
-    subprocess.run([*pip, "hatchling", "editables"], cwd=ROOT, check=True)
-    subprocess.run([*pip, "--no-build-isolation", "-e", ".[dev]"], cwd=ROOT, check=True)
+    subprocess.run([*pip, "-e", ".[dev]"], cwd=ROOT, check=True)
     stamp.touch()
     return inside
 

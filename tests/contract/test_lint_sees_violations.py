@@ -1,5 +1,6 @@
 """`make lint` fails on each kind of violation: planted in a copy, and the tool run on it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -217,10 +218,14 @@ def test_a_broken_promise_of_the_repository_is_reported_by_its_test(tree, path, 
 
 
 def test_an_untyped_function_of_the_core_is_reported_by_pyright(tree):
-    plant(tree, "klio_dagster/core/planted.py", "def double(value):\n    return value * 2\n")
+    planted = "klio_dagster/core/planted.py"
+    plant(tree, planted, "def double(value):\n    return value * 2\n")
+    settings = (tree / "pyproject.toml").read_text(encoding="utf-8")
+    only_it = re.sub(r'(?m)^include = \["klio_dagster".*$', f'include = ["{planted}"]', settings)
+    (tree / "pyproject.toml").write_text(only_it, encoding="utf-8")
 
     said = complaint(
-        tree, BIN / "pyright", "--pythonpath", sys.executable, "klio_dagster/core/planted.py"
+        tree, BIN / "pyright", "--project", "pyproject.toml", "--pythonpath", sys.executable
     )
 
     assert "reportMissingParameterType" in said
