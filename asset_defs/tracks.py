@@ -1,5 +1,7 @@
 """The track catalogue: a normalised recording, its mel spectrogram, a table of features."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from beam_jobs import audio as jobs
@@ -36,5 +38,6 @@ tracks = dg.DynamicPartitionsDefinition(name="tracks")
     ],
     max_entities_per_run=1000,
 )
-def track_audio(context: dg.AssetExecutionContext, klio: KlioResource):
+def track_audio(context: dg.AssetExecutionContext, klio: KlioResource) -> Iterator[object]:
+    """One entity at a time through the whole chain."""
     yield from klio.run(context=context)

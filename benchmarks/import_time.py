@@ -31,8 +31,8 @@ def main() -> None:
     modules, heavy = loaded.stdout.strip().split(" ", 1)
     baseline = median(times["dagster"])
     rows: list[list[object]] = [
-        [f"import {module}", median(measured), min(measured), max(measured), median(measured) / baseline]
-        for module, measured in times.items()
+        [f"import {module}", median(s), min(s), max(s), median(s) / baseline]
+        for module, s in times.items()
     ]
     rows.append([f"{modules} modules, heavy ones: {heavy}", "", "", "", ""])
     report("import_time", rows, columns=["s, whole process", "median", "min", "max", "ratio"])

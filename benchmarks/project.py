@@ -32,7 +32,11 @@ class Project:
         self.runs: list[str] = []
 
     def klio(self, *arguments: str, entities: str | None = None) -> Any:
-        """What a klio command says with --json; entities failing is no error here."""
+        """What a klio command says with --json; entities failing is no error here.
+
+        Raises:
+            RuntimeError: the command could not be carried out.
+        """
         path = os.pathsep.join([str(self.folder), str(ROOT)])
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         done = subprocess.run(

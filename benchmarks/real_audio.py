@@ -52,7 +52,7 @@ def make_clips(folder: Path) -> list[Path]:
     kinds = [("wav", "PCM_16"), ("flac", "PCM_16"), ("ogg", "VORBIS")]
     paths: list[Path] = []
     for number in range(CLIPS):
-        samples, rate = soundfile.read(recordings[number % len(recordings)], always_2d=True)
+        samples, _ = soundfile.read(recordings[number % len(recordings)], always_2d=True)
         frames = CLIP_S * 44100
         turned = np.roll(samples, number * 997, axis=0)  # no two clips are equal
         clip = np.resize(turned, (frames, samples.shape[1]))

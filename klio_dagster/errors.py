@@ -1,7 +1,7 @@
 """Every exception this library raises on purpose, and the form of its message.
 
 KlioError                      what, where, how to mend
-├── ConfigError                mended by whoever wrote the definition, the configuration or the command
+├── ConfigError                mended by whoever wrote the definition, configuration or command
 ├── EntityError                mended by whoever supplied this one entity (its id or its recording)
 │   └── InvalidEntityIdError   the id itself cannot be used
 ├── StoreUnavailableError      mended by whoever runs the store; trying again may help

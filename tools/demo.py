@@ -53,14 +53,22 @@ def main() -> int:
 
 
 def klio(*arguments: str) -> None:
-    """Run a klio command before the reader's eyes; failed entities are part of the demo."""
+    """Run a klio command before the reader's eyes; failed entities are part of the demo.
+
+    Raises:
+        SystemExit: the command could not be carried out.
+    """
     done = subprocess.run([KLIO, *arguments], cwd=ROOT, check=False)
     if done.returncode > 1:
         raise SystemExit(done.returncode)
 
 
 def asked(*arguments: str) -> Any:
-    """What a klio command says with --json."""
+    """What a klio command says with --json.
+
+    Raises:
+        SystemExit: the command could not be carried out.
+    """
     done = subprocess.run(
         [KLIO, *arguments, "--json"], cwd=ROOT, check=False, capture_output=True, text=True
     )

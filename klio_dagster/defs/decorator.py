@@ -12,7 +12,7 @@ from klio_dagster.defs.group import EntityGroup, attach, group_of
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.defs.translator import KlioTranslator
 from klio_dagster.errors import ConfigError
-from klio_dagster.ledger.internals import with_lineage
+from klio_dagster.ledger.internals import runnable_without_partitions
 from klio_dagster.store.layout import check_asset
 from klio_dagster.store.sources import SourcePattern
 
@@ -73,28 +73,24 @@ def klio_assets(
                 max_entities_per_run=max_entities_per_run,
             ),
         )
-        within = [
+        complete = [
             spec.replace_attributes(
-                deps=_deps_within(chain, asset_name, specs),
+                deps=_deps(chain, asset_name, specs, sources, partitions_def),
                 code_version=versions[asset_name],
                 skippable=True,
             )
             for asset_name, spec in specs.items()
         ]
-        outside = {
-            spec.key: _deps_outside(chain, asset_name, sources, partitions_def)
-            for asset_name, spec in specs.items()
-        }
         made = dg.multi_asset(
             name=op_name,
-            specs=within,
+            specs=complete,
             can_subset=True,
             partitions_def=partitions_def,
             backfill_policy=dg.BackfillPolicy.multi_run(max_entities_per_run),
             config_schema=KlioRunConfig.to_fields_dict(),
             pool=pool,
         )(function)
-        return with_lineage(made, outside)
+        return runnable_without_partitions(made)
 
     return decorate
 
@@ -157,8 +153,7 @@ def _keys(
     keys = {name: spec.key.to_user_string() for name, spec in (*specs.items(), *sources.items())}
     for asset in chain.assets:
         check_asset(keys[asset.name])
-        for dep in chain.inputs(asset.name).outside:
-            keys[dep] = dep
+        keys.update({dep: dep for dep in chain.inputs(asset.name).outside})
     owners: dict[str, str] = {}
     for name, key in keys.items():
         if owners.setdefault(key, name) != name:
@@ -170,21 +165,17 @@ def _keys(
     return keys
 
 
-def _deps_within(
-    chain: Chain, name: str, specs: Mapping[str, dg.AssetSpec]
-) -> list[dg.AssetDep]:
-    return [dg.AssetDep(specs[dep].key) for dep in chain.inputs(name).assets]
-
-
-def _deps_outside(
+def _deps(
     chain: Chain,
     name: str,
+    specs: Mapping[str, dg.AssetSpec],
     sources: Mapping[str, dg.AssetSpec],
     partitions_def: dg.PartitionsDefinition[str],
 ) -> list[dg.AssetDep]:
     inputs = chain.inputs(name)
     _check_partitions(chain, name, partitions_def)
     return [
+        *(dg.AssetDep(specs[dep].key) for dep in inputs.assets),
         *(dg.AssetDep(dg.AssetKey(dep.split("/"))) for dep in inputs.outside),
         *(dg.AssetDep(sources[pattern].key) for pattern in inputs.sources),
     ]

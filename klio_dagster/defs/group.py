@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import dagster as dg
 
@@ -39,7 +39,7 @@ class EntityGroup:
         return [asset.name for asset in self.chain.assets if self.keys[asset.name] in wanted]
 
 
-def attach(function: Any, group: EntityGroup) -> None:
+def attach(function: object, group: EntityGroup) -> None:
     """Leave the group where `group_of` finds it: on the user's function, which Dagster keeps."""
     setattr(function, _ATTRIBUTE, group)
 

@@ -112,7 +112,11 @@ def _by_name(records: Records, group: EntityGroup, names: Sequence[str]) -> Reco
 
 
 def _stored(ledger: Ledger, key: str, entities: Sequence[str]) -> dict[str, Outside]:
-    """Where the outputs of another group lie, as its materialisations say."""
+    """Where the outputs of another group lie, as its materialisations say.
+
+    Raises:
+        ConfigError: a materialisation does not say it.
+    """
     found: dict[str, Outside] = {}
     for entity, metadata in ledger.latest_metadata(key, entities).items():
         uri, codec = metadata.get("uri"), metadata.get("codec")

@@ -36,7 +36,9 @@ class KlioResource(dg.ConfigurableResource[Any]):
         Everything is recorded in batches while it is computed, so there is nothing to yield.
 
         Raises:
-            Failure: an entity failed, or the run as a whole could not go on.
+            ConfigError: `@klio_assets` did not make the op, or something is configured wrongly.
+            Failure: an entity failed; everything is recorded.
+            RunError: the run as a whole could not go on.
         """
         group = group_of(context.assets_def)
         if group is None:

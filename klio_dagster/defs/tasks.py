@@ -133,7 +133,7 @@ def _failure(
                 reason, f"no file matches '{pattern}' in {listing.location}; put it there"
             )
     for dep in (*inputs.assets, *inputs.outside):
-        if dep not in gathered.selected and _version(gathered, dep, entity) is None:
-            if dep not in gathered.knowledge.shared_versions:
-                return Failure(reason, f"'{dep}' has no output yet; compute it first")
+        is_loaded = dep not in gathered.selected and dep not in gathered.knowledge.shared_versions
+        if is_loaded and _version(gathered, dep, entity) is None:
+            return Failure(reason, f"'{dep}' has no output yet; compute it first")
     return Failure(reason, "an input is missing")

@@ -89,7 +89,7 @@ class EntityChain:
         for name in self._chain:
             try:
                 self._transform(name)
-            except Exception:  # noqa: S112, PERF203 - reported by the first entity that needs it
+            except Exception:  # noqa: S112 - reported by the first entity that needs it
                 continue
 
     def run(self, task: Task) -> None:

@@ -66,7 +66,7 @@ def carry_out(manifest: Manifest) -> None:
     pipeline = local_pipeline(options)
     build(pipeline, manifest)
     try:
-        pipeline.run().wait_until_finish()
+        pipeline.run().wait_until_finish()  # pyright: ignore[reportUnknownMemberType] - Beam's
     except RuntimeError as error:
         # Beam wraps what a DoFn raises into a RuntimeError of its own and keeps the cause.
         raise error.__cause__ if isinstance(error.__cause__, KlioError) else error from None

@@ -16,8 +16,8 @@ from klio_dagster.core.output import RELOAD, OutputCodec
 from klio_dagster.core.reference import Transform, source_annotation
 from klio_dagster.errors import ConfigError, EntityError, KlioError, ObjectNotFoundError
 from klio_dagster.store.layout import output_path
-from klio_dagster.store.sources import SourceObject, open_source
 from klio_dagster.store.objects import ObjectStore
+from klio_dagster.store.sources import SourceObject, open_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +105,12 @@ class Values:
             self._values[name] = value
 
     def keep_step(self, name: str, value: object) -> None:
-        """What a step computed. Arrays are passed on read-only, so that no consumer sees another's
-        changes; anything else is copied for each."""
-        if isinstance(value, np.ndarray):
-            value = value.view()
-            value.flags.writeable = False
-        self._values[name] = value
+        """What a step computed.
+
+        Arrays are passed on read-only, so that no consumer sees another's changes; anything else
+        is copied for each.
+        """
+        self._values[name] = _read_only(value) if isinstance(value, np.ndarray) else value
 
     def has(self, name: str) -> bool:
         """It was computed already."""
@@ -178,6 +178,12 @@ class Values:
                 where=path,
                 fix=f"compute '{name}' again with force",
             ) from error
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _is_unchangeable(value: object) -> bool:

@@ -41,7 +41,7 @@ def local_options(engine: Mapping[str, Any]) -> LocalOptions:
     if kind != "local":
         raise ConfigError(f"unknown engine {kind!r}", where="engine", fix="use LocalEngine()")
     workers = fields.pop("workers", None) or usable_cores()
-    pipeline_options = fields.pop("pipeline_options", None) or {}
+    pipeline_options: Mapping[str, Any] = fields.pop("pipeline_options", None) or {}
     if fields:
         raise ConfigError(
             f"unknown option {', '.join(sorted(fields))}",

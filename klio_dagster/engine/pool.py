@@ -177,7 +177,11 @@ class SupervisedPool:
             self._window.release(tasks)
 
     def _bury(self, worker: WorkerProcess) -> None:
-        """Fail what a dead worker was computing, keep what it finished, go on with the rest."""
+        """Fail what a dead worker was computing, keep what it finished, go on with the rest.
+
+        Raises:
+            RunError: workers die at their start.
+        """
         self._selector.unregister(worker.frames.pipe)
         worker.kill()
         failure = worker.cause_of_death()

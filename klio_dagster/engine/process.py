@@ -7,8 +7,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO
 
 from klio_dagster.core.manifest import Task
 from klio_dagster.core.receipt import Failure
@@ -60,11 +61,10 @@ class WorkerProcess:
     _printed: int = 0
 
     def __post_init__(self) -> None:
-        assert self.process.stdin and self.process.stdout and self.process.stderr
+        assert self.process.stdout
+        assert self.process.stderr
         self.frames = FrameReader(self.process.stdout.fileno())
-        threading.Thread(
-            target=self._pump, args=(self.process.stderr,), daemon=True
-        ).start()
+        threading.Thread(target=self._pump, args=(self.process.stderr,), daemon=True).start()
 
     @classmethod
     def start(cls, name: str, head: str, show: Show) -> "WorkerProcess":
@@ -112,10 +112,8 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it and whatever it started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def close(self) -> None:
         """End it and give its pipes back."""
@@ -123,10 +121,8 @@ class WorkerProcess:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
-                try:
+                with suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
 
     def cause_of_death(self) -> Failure:
         """Why what it was computing has no result."""
@@ -142,7 +138,7 @@ class WorkerProcess:
             return Failure(name, f"the worker process was ended by {name}{doing}")
         return Failure("WorkerExit", f"the worker process ended itself with code {code}{doing}")
 
-    def _take(self, frame: Any, now: float) -> None:
+    def _take(self, frame: object, now: float) -> None:
         match frame:
             case [str(kind), str(asset), str(part), float() | int() as timeout_s] if kind == BEGIN:
                 self.computing = Computing(asset, part, timeout_s, now + timeout_s)
@@ -158,10 +154,8 @@ class WorkerProcess:
 
     def _send(self, content: object) -> None:
         assert self.process.stdin
-        try:
+        with suppress(BrokenPipeError):  # it is dead: the supervisor sees that on the other pipe
             send(self.process.stdin.fileno(), content)
-        except BrokenPipeError:
-            pass  # it is dead: the supervisor reads that from the other pipe
 
     def _pump(self, pipe: IO[bytes]) -> None:
         """Pass on what user code prints, at most 64 KiB an entity, so that it never blocks."""

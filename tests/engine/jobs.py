@@ -12,7 +12,6 @@ import numpy as np
 from klio_dagster.core.entity import Entity, Result
 
 
-
 def number(entity: Entity) -> dict[str, int]:
     return {"n": int(entity.id.rpartition("-")[2])}
 

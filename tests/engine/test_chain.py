@@ -115,9 +115,7 @@ def test_receipts_tell_the_versions_of_inputs_computed_on_the_way() -> None:
 
     computed = run_chain([FIRST, doubled], "track-7")
 
-    assert computed.receipts["doubled"].inputs == {
-        "first": computed.receipts["first"].data_version
-    }
+    assert computed.receipts["doubled"].inputs == {"first": computed.receipts["first"].data_version}
 
 
 def test_arrays_are_passed_on_as_they_would_be_loaded() -> None:

@@ -69,9 +69,7 @@ def test_a_class_is_set_up_once_a_worker_with_the_params_of_its_constructor(
     tmp_path: Path,
 ) -> None:
     store = Store.open(str(tmp_path))
-    model = EntityAsset(
-        "model", jobs.Model, output=Json(), params={"offset": 40, "weight": 2}
-    )
+    model = EntityAsset("model", jobs.Model, output=Json(), params={"offset": 40, "weight": 2})
     entities = [f"e-{n}" for n in range(20)]
 
     computed(store, written(store, [model], entities))

@@ -1,4 +1,4 @@
-"""However an output is computed, its bytes are the same: what was lost on the way is lost always."""
+"""However an output is computed, its bytes are the same."""
 
 import json
 import os
@@ -57,11 +57,7 @@ def chain(audio_format: str, bit_depth: int | None) -> list[EntityAsset]:
 
 
 def outputs(store: ObjectStore) -> dict[str, bytes]:
-    return {
-        info.path: store.get(info.path)
-        for info in store.list()
-        if info.path.startswith(NAMES)
-    }
+    return {info.path: store.get(info.path) for info in store.list() if info.path.startswith(NAMES)}
 
 
 def in_turns(
