@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial, reduce
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import dagster as dg
 from dagster._core.events import (
@@ -233,23 +233,30 @@ def data_versions(
             yield from (tuple(row) for row in connection.execute(query))
 
 
-def with_lineage(
-    assets: dg.AssetsDefinition, deps: Mapping[dg.AssetKey, Sequence[dg.AssetDep]]
-) -> dg.AssetsDefinition:
-    """The assets with dependencies in the graph that are no inputs of their op.
+def runnable_without_partitions(assets: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """The assets, so that a run that names its entities instead of partitions can execute them.
 
-    Private because publicly every dependency is an input, and before a step starts Dagster looks
-    up the partitions of its partitioned inputs: a run that names entities has no partitions, so
-    that raises as soon as an input has an event.
+    Private because publicly every such run fails as soon as an input has an event: before a step
+    starts, Dagster looks up the run's partitions of its partitioned inputs. They stay inputs, or
+    two groups in one run would lose their order; only the name it finds them by is taken away,
+    and then it reads their newest event, which nobody uses: our events carry their own provenance.
 
     Args:
-        assets: made by `multi_asset`.
-        deps: what to add, by the key of the dependent asset.
+        assets: made by `multi_asset`; changed in place.
     """
-    specs = [
-        spec.replace_attributes(deps=[*spec.deps, *deps.get(spec.key, ())]) for spec in assets.specs
-    ]
-    return type(assets).dagster_internal_init(**{**assets.get_attributes_dict(), "specs": specs})
+    assets.__class__ = _EntityAssets
+    return assets
+
+
+class _EntityAssets(dg.AssetsDefinition):
+    @property
+    def input_names_by_node_key(self) -> Mapping[dg.AssetKey, str]:
+        return {}
+
+    @staticmethod
+    def dagster_internal_init(**attributes: Any) -> dg.AssetsDefinition:
+        """A selection or a copy of the assets, of the same kind."""
+        return runnable_without_partitions(dg.AssetsDefinition.dagster_internal_init(**attributes))
 
 
 def partitions_by_key(
@@ -266,8 +273,8 @@ def partitions_by_key(
     }
 
 
-def _storage(instance: dg.DagsterInstance) -> Any:
-    return instance.event_log_storage
+def _storage(instance: dg.DagsterInstance) -> SqliteEventLogStorage:
+    return cast("SqliteEventLogStorage", instance.event_log_storage)
 
 
 @contextmanager
@@ -289,7 +296,7 @@ def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _loaded(found: str | None, body: str | None, path: Sequence[str]) -> Any:
+def _loaded(found: str | None, body: str | None, path: Sequence[str]) -> object:
     if body:
         return reduce(lambda value, name: value[name], path, json.loads(body))
     # SQLite gives objects and lists as JSON, and a text as it is.
@@ -312,7 +319,7 @@ def _row(
 
 
 def _tag_rows(
-    storage: Any, row: Mapping[str, Any], tags: Mapping[str, str]
+    storage: SqliteEventLogStorage, row: Mapping[str, Any], tags: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     for key in storage.get_asset_tags_to_index(set(tags)):
         yield {
