@@ -1,10 +1,11 @@
 """A plan turned into what workers get (tasks) and what is already settled (failures)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from klio_dagster.core.graph import Chain
 from klio_dagster.core.ids import id_problem
 from klio_dagster.core.manifest import Manifest, Task, part_specs
 from klio_dagster.core.plan import Decision, Plan
@@ -62,12 +63,13 @@ def write_manifest(
         ConfigError: the store does not let us write, or a transform has no importable name.
         StoreUnavailableError: the store did not answer.
     """
-    names = group.chain.computed(gathered.selected)
     manifest = Manifest(
         run=run_id,
         store=store.url,
         parts=(),
-        chain=part_specs(group.chain, names, group.code_versions, group.keys),
+        chain=part_specs(
+            group.chain, _named(group.chain, gathered.selected), group.code_versions, group.keys
+        ),
         engine=engine,
     )
     lines = (task.to_line() for task in tasks(plan, group, gathered))
@@ -108,6 +110,13 @@ def refusals(plan: Plan) -> dict[str, str]:
         entity: id_problem(entity) or "it cannot be an entity id"
         for _, entity, _ in plan.pairs(Decision.REFUSE)
     }
+
+
+def _named(chain: Chain, selected: Sequence[str]) -> list[str]:
+    """What is computed, and the assets of the group that are loaded for it, upstream first."""
+    computed = chain.computed(selected)
+    needed = {*computed, *(dep for name in computed for dep in chain.inputs(name).assets)}
+    return [name for name in chain.order if name in needed]
 
 
 def _version(gathered: Gathered, dep: str, entity: str) -> str | None:
