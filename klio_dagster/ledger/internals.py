@@ -249,14 +249,16 @@ def runnable_without_partitions(assets: dg.AssetsDefinition) -> dg.AssetsDefinit
 
 
 class _EntityAssets(dg.AssetsDefinition):
+    """Without names for its inputs; selections and copies of it too."""
+
     @property
     def input_names_by_node_key(self) -> Mapping[dg.AssetKey, str]:
         return {}
 
     @staticmethod
-    def dagster_internal_init(**attributes: Any) -> dg.AssetsDefinition:
-        """A selection or a copy of the assets, of the same kind."""
-        return runnable_without_partitions(dg.AssetsDefinition.dagster_internal_init(**attributes))
+    def dagster_internal_init(**attributes: object) -> dg.AssetsDefinition:
+        make = cast("Callable[..., dg.AssetsDefinition]", dg.AssetsDefinition.dagster_internal_init)
+        return runnable_without_partitions(make(**attributes))
 
 
 def partitions_by_key(
