@@ -1,33 +1,34 @@
 """Whether a file is as long as it says and its pages are sound: what libsndfile does not ask.
 
-libsndfile shortens a truncated WAV or OGG in silence, and bridges holes in an OGG. FLAC needs no
-look here: its header states the number of frames, and decoding shows whether they come.
+libsndfile shortens a truncated WAV or OGG in silence, and bridges holes in an OGG. FLAC, and an MP3
+that states its length, need no look here: decoding shows whether all frames come.
 """
 
 import os
 import struct
 from typing import BinaryIO
 
-from klio_dagster.audio import ogg
+from klio_dagster.audio import mpeg, ogg
 
 # What programs that write WAV to a pipe put where the length is not known yet (ffmpeg, SoX).
 _WAV_UNKNOWN = (0xFFFFFFFF, 0x7FFFF000)
 
 
-def damage(stream: BinaryIO, container: str, *, whole: bool) -> str | None:
+def damage(stream: BinaryIO, container: str) -> str | None:
     """What is missing or broken in a file; None if it is whole or its format does not say.
 
     Args:
         stream: seekable; its position is the same afterwards, for libsndfile counts on it.
         container: as libsndfile names it, `WAV` for instance.
-        whole: all of it will be decoded: look at all of it.
     """
     position = stream.tell()
     size = stream.seek(0, os.SEEK_END)
     try:
         if container in ("WAV", "WAVEX", "RF64"):
             return _wav(stream, size)
-        return _ogg(stream, whole) if container == "OGG" else None
+        if container == "OGG":
+            return _ogg(stream)
+        return _mp3(stream) if container == "MP3" else None
     finally:
         stream.seek(position)
 
@@ -53,10 +54,13 @@ def _wav(stream: BinaryIO, size: int) -> str | None:
     return "it ends before its samples begin"
 
 
-def _ogg(stream: BinaryIO, whole: bool) -> str | None:
-    """Look at every page, or for a segment only whether the last one is there."""
-    if whole:
-        stream.seek(0)
-        return ogg.damage(stream)
-    last = ogg.last_pages(stream)
-    return None if last and last[-1].is_last else "its last page is missing or incomplete"
+def _ogg(stream: BinaryIO) -> str | None:
+    """Look at every page."""
+    stream.seek(0)
+    return ogg.damage(stream)
+
+
+def _mp3(stream: BinaryIO) -> str | None:
+    """See whether the last frame is whole, where no header states how many there are."""
+    length = mpeg.counted(stream)
+    return "its last frame is incomplete" if length is not None and length.is_cut else None

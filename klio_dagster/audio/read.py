@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
-from klio_dagster.audio import ogg
+from klio_dagster.audio import mpeg, ogg
 from klio_dagster.audio.clip import AudioClip, Samples, SourceInfo, segment_frames
 from klio_dagster.audio.completeness import damage
 from klio_dagster.errors import ConfigError, EntityError
@@ -101,13 +101,14 @@ def read_audio(
 
     with _opened(data, where) as stream, _sound_file(stream, where) as file:
         _refuse_wrong_kind(file, where)
-        broken = damage(stream, file.format, whole=start_s == 0 and duration_s is None)
+        broken = damage(stream, file.format)
         if broken is not None:
             raise EntityError(
                 f"the file is damaged or truncated: {broken}", where=where, fix=_COMPLETE
             )
         rate = file.samplerate
-        first, wanted = _part(file, start_s, duration_s, limits, where)
+        promised = _promised(file, stream, where)
+        first, wanted = _part(file, promised, start_s, duration_s, limits, where)
         try:
             _go_to(file, stream, first)
             samples = _decoded(file, wanted)
@@ -209,8 +210,35 @@ def _refuse_wrong_kind(file: "soundfile.SoundFile", where: str) -> None:
         )
 
 
+def _promised(file: "soundfile.SoundFile", stream: BinaryIO, where: str) -> int:
+    """Frames of the whole recording.
+
+    Raises:
+        EntityError: it has none, or does not say how many and cannot be asked.
+    """
+    if file.frames == 0:
+        raise EntityError("no samples in it", where=where, fix="supply a recording")
+    if file.frames >= _LENGTH_UNKNOWN:
+        raise EntityError(
+            "its header does not state the length (written to a pipe?)",
+            where=where,
+            fix="encode it again to a file",
+        )
+    length = mpeg.counted(stream) if file.format == "MP3" else None
+    if length is None:
+        return file.frames
+    if length.samples > file.frames:
+        raise EntityError(
+            "an MP3 of varying bit rate that does not state its length",
+            where=where,
+            fix="write a header with `ffmpeg -i old.mp3 -c copy new.mp3`",
+        )
+    return length.samples
+
+
 def _part(
     file: "soundfile.SoundFile",
+    promised: int,
     start_s: float,
     duration_s: float | None,
     limits: ReadLimits,
@@ -219,18 +247,10 @@ def _part(
     """First frame and number of frames to decode.
 
     Raises:
-        EntityError: the header states none, or the limits allow less.
+        EntityError: it starts after the end, or the limits allow less.
         ConfigError: `start_s` or `duration_s` is negative or not finite.
     """
-    rate, promised = file.samplerate, file.frames
-    if promised == 0:
-        raise EntityError("no samples in it", where=where, fix="supply a recording")
-    if promised >= _LENGTH_UNKNOWN:
-        raise EntityError(
-            "its header does not state the length (written to a pipe?)",
-            where=where,
-            fix="encode it again to a file",
-        )
+    rate = file.samplerate
     first, count = segment_frames(start_s, duration_s, rate)
     if first > 0 and first >= promised:
         raise EntityError(

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ KINDS = [
     pytest.param("WAV", "PCM_16", 16, id="WAV 16 bit"),
     pytest.param("WAV", "PCM_24", 24, id="WAV 24 bit"),
     pytest.param("WAV", "FLOAT", 32, id="WAV float"),
+    pytest.param("RF64", "PCM_16", 16, id="RF64"),
     pytest.param("FLAC", "PCM_16", 16, id="FLAC 16 bit"),
     pytest.param("FLAC", "PCM_24", 24, id="FLAC 24 bit"),
     pytest.param("OGG", "VORBIS", None, id="Vorbis"),
@@ -131,7 +133,7 @@ def test_unusual_recordings_are_read(clip, container):
     )
 
 
-@pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "MP3"])
+@pytest.mark.parametrize("container", ["WAV", "RF64", "FLAC", "OGG", "MP3"])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file_is_refused_not_shortened(container, share):
     data = _file(container)
@@ -156,6 +158,14 @@ def test_a_hole_in_a_file_is_found(container, at):
     assert "damaged" in _refusal(bytes(data))
 
 
+def test_a_hole_inside_a_segment_is_found():
+    data = bytearray(_file("OGG"))
+    middle = len(data) // 2
+    data[middle : middle + 100] = bytes(100)
+
+    assert "damaged" in _refusal(bytes(data), start_s=0.5, duration_s=2.0)
+
+
 def test_a_file_whose_page_is_missing_is_refused():
     data = _file("OGG")
     starts = [at for at in range(len(data)) if data[at : at + 4] == b"OggS"]
@@ -163,6 +173,36 @@ def test_a_file_whose_page_is_missing_is_refused():
     refusal = _refusal(data[: starts[3]] + data[starts[4] :])
 
     assert "a page is missing" in refusal
+
+
+def _mp3_without_length(bitrate_mode: str, rate: int) -> bytes:
+    """An MP3 as many old encoders wrote it: without the first frame, which states the length."""
+    stream = io.BytesIO()
+    # Fading noise: the first frame has the highest bit rate, which makes a length guessed too short.
+    sound = np.random.default_rng(2).normal(0, 0.2, 3 * RATE) * np.linspace(1, 0, 3 * RATE) ** 4
+    soundfile.write(stream, sound, rate, format="MP3", bitrate_mode=bitrate_mode)
+    data = stream.getvalue()
+    return data[data.index(data[:2], 4) :]
+
+
+@pytest.mark.parametrize("rate", [RATE, 48_000, 22_050, 8_000])
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\0\x05hello"], ids=["bare", "tagged"])
+def test_an_mp3_that_does_not_state_its_length_is_read_to_its_end(rate, tag):
+    data = tag + _mp3_without_length("CONSTANT", rate) + b"TAG" + bytes(125)
+
+    clip = read_audio(data, where="a.mp3")
+
+    frame = 1152 if rate > 24_000 else 576
+    assert clip.frames % frame == 0
+    assert 3 * RATE <= clip.frames <= 3 * RATE + 4 * frame
+
+
+def test_an_mp3_that_would_be_read_in_part_is_refused():
+    assert "varying bit rate" in _refusal(_mp3_without_length("VARIABLE", RATE))
+
+
+def test_an_mp3_that_ends_inside_a_frame_is_refused():
+    assert "last frame is incomplete" in _refusal(_mp3_without_length("CONSTANT", RATE)[:-9])
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_power_is_shown_in_decibels_and_signed_numbers_as_they_are():
 
 
 def test_what_lies_60_db_below_the_maximum_is_as_dark_as_nothing():
-    bright = _brightness(heatmap_png(np.array([[0.0, 1e-7, 1e-3, 1.0]])))[0]
+    bright = _brightness(heatmap_png(np.array([[0.0, 1e-7, 1e-5, 1.0]])))[0]
 
     assert bright[0] == bright[40]
     assert bright[40] < bright[70] < bright[-1]
