@@ -20,7 +20,7 @@ from klio_dagster.ledger.events import (
 )
 from klio_dagster.ledger.read import pointers_to
 
-_AT_ONCE = 1000  # events a transaction: bounds how long others wait for the lock
+AT_ONCE = 1000  # events a transaction: bounds how long others wait for the lock
 
 
 def record_receipts(
@@ -35,8 +35,8 @@ def record_receipts(
         LedgerError: the event log cannot be written.
     """
     ordered = sorted(receipts, key=lambda receipt: receipt.finished_at)  # upstream first
-    for start in range(0, len(ordered), _AT_ONCE):
-        batch = ordered[start : start + _AT_ONCE]
+    for start in range(0, len(ordered), AT_ONCE):
+        batch = ordered[start : start + AT_ONCE]
         pointers = pointers_to(
             instance, {key: sorted(entities) for key, entities in inputs_of(batch).items()}
         )
@@ -55,8 +55,8 @@ def mark_pairs_failed(
     """
     now = time.time()
     makers = [(now, partial(_planned, asset, entity)) for asset, entity in pairs]
-    for start in range(0, len(makers), _AT_ONCE):
-        internals.store_events(instance, run, makers[start : start + _AT_ONCE])
+    for start in range(0, len(makers), AT_ONCE):
+        internals.store_events(instance, run, makers[start : start + AT_ONCE])
 
 
 def observe_versions(
@@ -67,8 +67,8 @@ def observe_versions(
     makers = [
         (now, partial(_observed, key, entity, version)) for entity, version in versions.items()
     ]
-    for start in range(0, len(makers), _AT_ONCE):
-        internals.store_events(instance, run, makers[start : start + _AT_ONCE])
+    for start in range(0, len(makers), AT_ONCE):
+        internals.store_events(instance, run, makers[start : start + AT_ONCE])
 
 
 def _event(
