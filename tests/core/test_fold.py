@@ -10,7 +10,7 @@ from klio_dagster.core.fold import as_record, fold, read_lines, unrecorded
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.core.record import NO_VERSIONS, Record
 
-# Few values of everything, so that receipts meet; a failed one differs by its message, as in a file.
+# Few values of everything, so that receipts meet. What failed differs by its message only.
 _common = {
     "run": st.sampled_from(["a", "b"]),
     "attempt": st.integers(1, 2),
