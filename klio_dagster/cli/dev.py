@@ -95,14 +95,13 @@ def _wait_until_open(server: "subprocess.Popen[bytes]", port: int) -> None:
 
 def _end_session(server: "subprocess.Popen[bytes]") -> None:
     """End all processes of the session; the web server may outlive a polite request."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        try:
+    with suppress(ProcessLookupError):
+        server.send_signal(signal.SIGINT)  # to the first alone, which ends the others in order
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + _GRACE_S
+            while time.monotonic() < deadline and _is_alive(server):
+                time.sleep(_POLL_S)
             os.killpg(server.pid, number)
-        except ProcessLookupError:
-            break
-        deadline = time.monotonic() + _GRACE_S
-        while time.monotonic() < deadline and _is_alive(server):
-            time.sleep(_POLL_S)
     server.wait()
 
 

@@ -154,7 +154,7 @@ def _synced(project: Project, group: ProjectGroup, pattern: str) -> dict[str, An
         "pattern": pattern,
         "location": listing.location,
         "catalogue": catalogue,
-        "found": len(versions),
+        "found": len(versions) + len(listing.ambiguous),
         "new": new,
         "changed": changed,
         "refused": dict(listing.refused),

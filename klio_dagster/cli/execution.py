@@ -16,7 +16,7 @@ from klio_dagster.cli.progress import Watch
 from klio_dagster.cli.project import Project, ProjectGroup
 from klio_dagster.defs.execute import watch_progress
 from klio_dagster.errors import KlioError, RunError
-from klio_dagster.ledger import internals_runs
+from klio_dagster.ledger.internals import runs
 from klio_dagster.store.layout import summary_path
 
 _POLL_S = 1.0
@@ -45,7 +45,7 @@ def executed(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _ended_from_elsewhere(instance, run_id):
-            result = internals_runs.execute_run_here(
+            result = runs.execute_run_here(
                 instance, group.location, run_id, quietly=quietly
             )
     except BaseException:

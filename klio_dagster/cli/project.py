@@ -18,7 +18,7 @@ from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.requested import partitioned_outside
 from klio_dagster.defs.resource import KlioResource
 from klio_dagster.errors import ConfigError, KlioError
-from klio_dagster.ledger import internals_runs
+from klio_dagster.ledger.internals import runs
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.store.store import Store
 
@@ -41,7 +41,7 @@ class ProjectGroup:
     keys: Sequence[str]
     partitioned: Collection[str]
     store: Store
-    location: internals_runs.Location
+    location: runs.Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def open_project(select: str | None) -> Iterator[Project]:
             instance = stack.enter_context(dg.DagsterInstance.get())
         with _one_line(f"project '{folder}'", "mend its definitions"):
             locations = list(
-                internals_runs.load_locations(workspace_of(folder), folder / WORKSPACE)
+                runs.load_locations(workspace_of(folder), folder / WORKSPACE)
             )
         groups = [
             group for location in locations for group in _groups(location, select, instance, folder)
@@ -118,7 +118,7 @@ def open_project(select: str | None) -> Iterator[Project]:
 
 
 def _groups(
-    location: internals_runs.Location,
+    location: runs.Location,
     select: str | None,
     instance: dg.DagsterInstance,
     folder: Path,
@@ -146,7 +146,7 @@ def _groups(
 
 
 def _klio_resource(
-    location: internals_runs.Location,
+    location: runs.Location,
     assets: dg.AssetsDefinition,
     group: EntityGroup,
     instance: dg.DagsterInstance,
