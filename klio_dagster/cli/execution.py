@@ -16,7 +16,7 @@ from klio_dagster.cli.progress import Watch
 from klio_dagster.cli.project import Project, ProjectGroup
 from klio_dagster.defs.execute import watch_progress
 from klio_dagster.errors import KlioError, RunError
-from klio_dagster.ledger.internals import runs
+from klio_dagster.ledger.internals import launching
 from klio_dagster.store.layout import summary_path
 
 _POLL_S = 1.0
@@ -45,9 +45,7 @@ def executed(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _ended_from_elsewhere(instance, run_id):
-            result = runs.execute_run_here(
-                instance, group.location, run_id, quietly=quietly
-            )
+            result = launching.execute_run_here(instance, group.location, run_id, quietly=quietly)
     except BaseException:
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:

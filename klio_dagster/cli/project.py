@@ -18,7 +18,7 @@ from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.requested import partitioned_outside
 from klio_dagster.defs.resource import KlioResource
 from klio_dagster.errors import ConfigError, KlioError
-from klio_dagster.ledger.internals import runs
+from klio_dagster.ledger.internals import launching
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.store.store import Store
 
@@ -41,7 +41,7 @@ class ProjectGroup:
     keys: Sequence[str]
     partitioned: Collection[str]
     store: Store
-    location: runs.Location
+    location: launching.Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,7 @@ def open_project(select: str | None) -> Iterator[Project]:
         with _one_line(f"DAGSTER_HOME '{home}'", "mend its dagster.yaml"):
             instance = stack.enter_context(dg.DagsterInstance.get())
         with _one_line(f"project '{folder}'", "mend its definitions"):
-            locations = list(
-                runs.load_locations(workspace_of(folder), folder / WORKSPACE)
-            )
+            locations = list(launching.load_locations(workspace_of(folder), folder / WORKSPACE))
         groups = [
             group for location in locations for group in _groups(location, select, instance, folder)
         ]
@@ -118,7 +116,7 @@ def open_project(select: str | None) -> Iterator[Project]:
 
 
 def _groups(
-    location: runs.Location,
+    location: launching.Location,
     select: str | None,
     instance: dg.DagsterInstance,
     folder: Path,
@@ -146,7 +144,7 @@ def _groups(
 
 
 def _klio_resource(
-    location: runs.Location,
+    location: launching.Location,
     assets: dg.AssetsDefinition,
     group: EntityGroup,
     instance: dg.DagsterInstance,

@@ -22,7 +22,7 @@ from klio_dagster.cli.progress import progress_shown
 from klio_dagster.cli.project import Project, ProjectGroup, open_project
 from klio_dagster.core.request import ALL_CHANGES
 from klio_dagster.errors import ConfigError
-from klio_dagster.ledger.internals import runs
+from klio_dagster.ledger.internals import launching
 from klio_dagster.store.layout import OWN_FOLDER, failures_path
 
 _MOST_INLINE = 1000  # ids in a run config: the UI shows all of it on one page
@@ -116,7 +116,7 @@ def _create(project: Project, group: ProjectGroup, asked: Asked, number: int) ->
     if asked.named is not None and len(asked.named) > _MOST_INLINE:
         manifest = f"{OWN_FOLDER}/requests/{uuid.uuid4()}.jsonl"
         group.store.put(manifest, request_lines(asked.named))
-    return runs.create_asset_run(
+    return launching.create_asset_run(
         project.instance,
         group.location,
         [dg.AssetKey(key.split("/")) for key in group.keys],
@@ -133,7 +133,7 @@ def _create(project: Project, group: ProjectGroup, asked: Asked, number: int) ->
 
 def _enqueue(project: Project, runs: Sequence[str], as_json: bool) -> int:
     for run_id in runs:
-        if not runs.enqueue(project.instance, run_id):
+        if not launching.enqueue(project.instance, run_id):
             raise ConfigError(
                 "this instance has no run queue",
                 where="klio run --launch",

@@ -12,7 +12,7 @@ from klio_dagster.defs.group import EntityGroup, attach, group_of
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.defs.translator import KlioTranslator
 from klio_dagster.errors import ConfigError
-from klio_dagster.ledger.internals import runnable_without_partitions
+from klio_dagster.ledger.internals.definitions import runnable_without_partitions
 from klio_dagster.store.layout import check_asset
 from klio_dagster.store.sources import SourcePattern
 

@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 
 from klio_dagster.core.plan import Decision, Plan
-from klio_dagster.core.state import entities_in
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered, gather
 from klio_dagster.defs.metadata import metadata_of
@@ -23,9 +22,9 @@ from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
 from klio_dagster.engine.launch import carry_out
 from klio_dagster.engine.progress import Progress
 from klio_dagster.errors import EntitiesInFlightError
-from klio_dagster.ledger import internals
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import InFlight, in_flight
+from klio_dagster.ledger.internals.definitions import partitions_by_key
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.ledger.resume import fold_dead_runs, settle
 from klio_dagster.store.claims import Heartbeat, OpenClaim, open_claim
@@ -77,7 +76,7 @@ def execute(
         context=context,
         group=group,
         selected=group.names_of(key.to_user_string() for key in context.selected_asset_keys),
-        partitioned=partitioned_outside(group, internals.partitions_by_key(context)),
+        partitioned=partitioned_outside(group, partitions_by_key(context)),
         store=store,
         engine=engine,
         ledger=ledger_of(context.instance, context, describe=metadata_of),
@@ -145,7 +144,7 @@ def _settled_plan(run: _Run, claim: OpenClaim) -> tuple[Gathered, Plan]:
         others = again
     if wanted.state is None:
         return gathered, plan
-    narrowed = gathered.only(entities_in(wanted.state, plan, gathered.knowledge.records))
+    narrowed = gathered.in_state(wanted.state, run.group)
     return narrowed, narrowed.plan(run.group)
 
 

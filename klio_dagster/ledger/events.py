@@ -12,6 +12,7 @@ from klio_dagster.ledger.provenance import DATA_VERSION, failure_tags, provenanc
 
 # A page of the UI loads all events it shows; the receipt keeps more.
 _MOST_TRACEBACK_CHARACTERS = 8_000
+_MOST_ERROR_CHARACTERS = 2_000
 
 Describe = Callable[[Receipt], Mapping[str, dg.MetadataValue]]
 """What the UI shows of a receipt."""
@@ -87,23 +88,29 @@ def failure_observation(receipt: Receipt) -> dg.AssetObservation:
     """The event of a failed receipt: the error, on the page of its partition."""
     failure = receipt.failure
     assert failure is not None
+    error = storable(str(failure))[:_MOST_ERROR_CHARACTERS]
     metadata: dict[str, dg.MetadataValue] = {
-        "error": dg.MetadataValue.text(str(failure)),
+        "error": dg.MetadataValue.text(error),
         "reproduce": dg.MetadataValue.text(
             f"klio run {shlex.quote(receipt.entity)} --select {receipt.asset} --debug"
         ),
     }
     if failure.traceback:
-        metadata["traceback"] = dg.MetadataValue.md(
-            f"```\n{failure.traceback[-_MOST_TRACEBACK_CHARACTERS:]}\n```"
-        )
+        # Its end is what tells; the fence is longer than any that user code prints.
+        shown = storable(failure.traceback)[-_MOST_TRACEBACK_CHARACTERS:]
+        metadata["traceback"] = dg.MetadataValue.md(f"`````\n{shown}\n`````")
     return dg.AssetObservation(
         asset_key=asset_key(receipt.asset),
         partition=receipt.entity,
-        description=str(failure),
+        description=error,
         metadata=metadata,
         tags=failure_tags(failure),
     )
+
+
+def storable(text: str) -> str:
+    """The text without half surrogate pairs (from file names), which neither SQLite nor JSON has."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def source_observation(key: str, entity: str, version: str) -> dg.AssetObservation:

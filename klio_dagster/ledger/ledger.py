@@ -7,8 +7,9 @@ import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import FailedPair, Records
-from klio_dagster.ledger import internals, read, write
+from klio_dagster.ledger import read, write
 from klio_dagster.ledger.events import Describe, RunIdentity
+from klio_dagster.ledger.internals import event_log
 from klio_dagster.ledger.public_path import PublicLedger
 
 _NOT_OF_A_RUN = RunIdentity(run_id="", job_name="", step_key=None)
@@ -53,7 +54,7 @@ class Ledger(Protocol):
 
 
 class BatchedLedger:
-    """The ledger over an event log that `internals` can write in batches.
+    """The ledger over an event log that `internals.event_log` can write in batches.
 
     Args:
         instance: Dagster's.
@@ -114,6 +115,6 @@ def ledger_of(
         context: of the op that records; None outside of a run.
         describe: what the UI shows of a receipt.
     """
-    if internals.batches(instance):
+    if event_log.batches(instance):
         return BatchedLedger(instance, describe)
     return PublicLedger(instance, context, describe)

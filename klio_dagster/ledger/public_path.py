@@ -8,7 +8,6 @@ import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import NO_VERSIONS, FailedPair, Record, Records
-from klio_dagster.ledger import internals
 from klio_dagster.ledger.events import (
     Describe,
     Pointers,
@@ -18,6 +17,7 @@ from klio_dagster.ledger.events import (
     materialization,
     source_observation,
 )
+from klio_dagster.ledger.internals import event_log
 from klio_dagster.ledger.provenance import CODE_VERSION, DATA_VERSION, FAILURE, input_versions
 from klio_dagster.ledger.read import newest_version
 
@@ -59,8 +59,8 @@ class PublicLedger:
     def mark_failed(self, run: RunIdentity, pairs: Iterable[tuple[str, str]]) -> None:
         """Plan each pair in an event of its own."""
         for key, entity in pairs:
-            planned = internals.Planned(asset_key(key), entity)
-            event = internals.dagster_event(run, planned)
+            planned = event_log.Planned(asset_key(key), entity)
+            event = event_log.dagster_event(run, planned)
             self._instance.report_dagster_event(event, run_id=run.run_id)
 
     def observe_sources(
@@ -179,7 +179,7 @@ class PublicLedger:
             self._context.log_event(event)
         else:  # of a run that died
             self._instance.report_dagster_event(
-                internals.dagster_event(run, event), run_id=run.run_id, timestamp=timestamp
+                event_log.dagster_event(run, event), run_id=run.run_id, timestamp=timestamp
             )
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from klio_dagster.core.record import NO_VERSIONS, FailedPair, Record
-from klio_dagster.ledger import internals
 from klio_dagster.ledger.events import Pointers, asset_key
+from klio_dagster.ledger.internals import event_log
 from klio_dagster.ledger.provenance import (
     CODE_VERSION,
     DATA_VERSION,
@@ -26,7 +26,7 @@ def records_of(
     """What the event log knows of an asset's partitions; those it knows nothing of are left out."""
     records: dict[str, Record] = {}
     wanted = asset_key(key)
-    for row in internals.newest_events(instance, wanted, _MATERIALIZATION, entities):
+    for row in event_log.newest_events(instance, wanted, _MATERIALIZATION, entities):
         tags = row.part or {}
         records[row.partition] = Record(
             materialized=True,
@@ -38,7 +38,7 @@ def records_of(
             storage_id=row.storage_id,
         )
     never = Record(materialized=False, failed=False)
-    for row in internals.newest_events(instance, wanted, _OBSERVATION, entities):
+    for row in event_log.newest_events(instance, wanted, _OBSERVATION, entities):
         before = records.get(row.partition, never)
         if row.storage_id > (before.storage_id or 0) and FAILURE in (row.part or {}):
             records[row.partition] = before._replace(failed=True, timestamp=row.timestamp)
@@ -49,7 +49,7 @@ def observed_versions(
     instance: dg.DagsterInstance, key: str, entities: Sequence[str] | None
 ) -> dict[str, str]:
     """Data version of the newest observation of each partition of a source."""
-    rows = internals.newest_events(instance, asset_key(key), _OBSERVATION, entities)
+    rows = event_log.newest_events(instance, asset_key(key), _OBSERVATION, entities)
     return {row.partition: (row.part or {}).get(DATA_VERSION, "") for row in rows}
 
 
@@ -57,7 +57,7 @@ def pointers_to(instance: dg.DagsterInstance, inputs: Mapping[str, Sequence[str]
     """The events of inputs: key to entities."""
     pointers = Pointers()
     for key, entities in inputs.items():
-        for entity, storage_id, version in internals.data_versions(
+        for entity, storage_id, version in event_log.data_versions(
             instance, asset_key(key), entities
         ):
             pointers.add(key, entity, storage_id, version)
@@ -74,9 +74,9 @@ def failures_of(
         if record.failed
     }
     asked = sorted(failed)
-    kinds = internals.newest_events(instance, asset_key(key), _OBSERVATION, asked)
+    kinds = event_log.newest_events(instance, asset_key(key), _OBSERVATION, asked)
     kind_of = {row.partition: row.part[FAILURE] for row in kinds}
-    said = internals.newest_events(instance, asset_key(key), _OBSERVATION, asked, "description")
+    said = event_log.newest_events(instance, asset_key(key), _OBSERVATION, asked, "description")
     return [
         FailedPair(key, row.partition, kind_of[row.partition], row.part, row.run_id)
         for row in said
@@ -88,7 +88,7 @@ def metadata_of(
     instance: dg.DagsterInstance, key: str, entities: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """Metadata of the newest materialisation of each partition, as plain values."""
-    rows = internals.newest_events(
+    rows = event_log.newest_events(
         instance, asset_key(key), _MATERIALIZATION, entities, "metadata_entries"
     )
     return {

@@ -7,7 +7,6 @@ from functools import partial
 import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.ledger import internals
 from klio_dagster.ledger.events import (
     Describe,
     Pointers,
@@ -18,6 +17,7 @@ from klio_dagster.ledger.events import (
     materialization,
     source_observation,
 )
+from klio_dagster.ledger.internals import event_log
 from klio_dagster.ledger.read import pointers_to
 
 AT_ONCE = 1000  # events a transaction: bounds how long others wait for the lock
@@ -43,7 +43,7 @@ def record_receipts(
         makers = [
             (receipt.finished_at, partial(_event, receipt, pointers, describe)) for receipt in batch
         ]
-        internals.store_events(instance, run, makers)
+        event_log.store_events(instance, run, makers)
 
 
 def mark_pairs_failed(
@@ -56,7 +56,7 @@ def mark_pairs_failed(
     now = time.time()
     makers = [(now, partial(_planned, asset, entity)) for asset, entity in pairs]
     for start in range(0, len(makers), AT_ONCE):
-        internals.store_events(instance, run, makers[start : start + AT_ONCE])
+        event_log.store_events(instance, run, makers[start : start + AT_ONCE])
 
 
 def observe_versions(
@@ -68,7 +68,7 @@ def observe_versions(
         (now, partial(_observed, key, entity, version)) for entity, version in versions.items()
     ]
     for start in range(0, len(makers), AT_ONCE):
-        internals.store_events(instance, run, makers[start : start + AT_ONCE])
+        event_log.store_events(instance, run, makers[start : start + AT_ONCE])
 
 
 def _event(
@@ -80,8 +80,8 @@ def _event(
     return materialization(receipt, pointers.of(receipt), describe)
 
 
-def _planned(asset: str, entity: str, _storage_id: int) -> internals.Planned:
-    return internals.Planned(asset_key(asset), entity)
+def _planned(asset: str, entity: str, _storage_id: int) -> event_log.Planned:
+    return event_log.Planned(asset_key(asset), entity)
 
 
 def _observed(key: str, entity: str, version: str, _storage_id: int) -> dg.AssetObservation:

@@ -1,8 +1,4 @@
-"""EVERY private Dagster call about code locations and runs, each with its reason.
-
-Range for all: dagster 1.13.0 and the newest (`make test-versions`). The event log's are in
-`internals`.
-"""
+"""Code locations loaded, and runs created and executed, in a process of our own."""
 
 import sys
 from collections.abc import Collection, Iterator, Mapping

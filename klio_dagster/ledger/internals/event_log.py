@@ -1,8 +1,4 @@
-"""EVERY private Dagster call, each with the reason, the versions and the way around it.
-
-Range for all: dagster 1.13.0 and the newest (`make test-versions`). Where Dagster does not look as
-expected, `batches` says so and callers take `public_path`, which is slow and supported.
-"""
+"""The event log: batches written and read, which the public API has for single events only."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -231,48 +227,6 @@ def data_versions(
         )
         with _connected(_storage(instance).index_connection) as connection:
             yield from (tuple(row) for row in connection.execute(query))
-
-
-def runnable_without_partitions(assets: dg.AssetsDefinition) -> dg.AssetsDefinition:
-    """The assets, so that a run that names its entities instead of partitions can execute them.
-
-    Private because publicly every such run fails as soon as an input has an event: before a step
-    starts, Dagster looks up the run's partitions of its partitioned inputs. They stay inputs, or
-    two groups in one run would lose their order; only the name it finds them by is taken away,
-    and then it reads their newest event, which nobody uses: our events carry their own provenance.
-
-    Args:
-        assets: made by `multi_asset`; changed in place.
-    """
-    assets.__class__ = _EntityAssets
-    return assets
-
-
-class _EntityAssets(dg.AssetsDefinition):
-    """Without names for its inputs; selections and copies of it too."""
-
-    @property
-    def input_names_by_node_key(self) -> Mapping[dg.AssetKey, str]:
-        return {}
-
-    @staticmethod
-    def dagster_internal_init(**attributes: object) -> dg.AssetsDefinition:
-        make = cast("Callable[..., dg.AssetsDefinition]", dg.AssetsDefinition.dagster_internal_init)
-        return runnable_without_partitions(make(**attributes))
-
-
-def partitions_by_key(
-    context: dg.AssetExecutionContext,
-) -> dict[str, dg.PartitionsDefinition[str] | None]:
-    """Partitions of every asset of the code location, by key.
-
-    Private because a context's `repository_def` is there in runs of a code location only, and not
-    in `dg.materialize`.
-    """
-    graph = context.op_execution_context.job_def.asset_layer.asset_graph
-    return {
-        key.to_user_string(): graph.get(key).partitions_def for key in graph.get_all_asset_keys()
-    }
 
 
 def _storage(instance: dg.DagsterInstance) -> SqliteEventLogStorage:
