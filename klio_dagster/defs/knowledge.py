@@ -7,6 +7,7 @@ from klio_dagster.core.manifest import Outside
 from klio_dagster.core.plan import Knowledge, Plan, plan
 from klio_dagster.core.record import Records
 from klio_dagster.core.request import Request
+from klio_dagster.core.state import State, entities_in
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.in_flight import InFlight, with_receipts
@@ -38,6 +39,13 @@ class Gathered:
     def only(self, entities: Sequence[str]) -> "Gathered":
         """The same knowledge, for some of the entities asked for."""
         return replace(self, request=replace(self.request, entities=tuple(entities)))
+
+    def in_state(self, state: State, group: EntityGroup) -> "Gathered":
+        """The same knowledge, for those of the entities asked for that are in a state."""
+        # Who forces what is stale does not mean that everything is stale because it is forced.
+        unforced = replace(self.request, force=False, forced=frozenset[str]())
+        found = plan(unforced, group.chain, self.selected, self.knowledge)
+        return self.only(entities_in(state, found, self.knowledge.records))
 
     def plan(self, group: EntityGroup) -> Plan:
         """The plan for the request."""

@@ -133,10 +133,11 @@ def _listed(store: Store, path: str) -> list[str]:
     if data is None:
         raise ConfigError("it is not there", where=store.uri(path), fix="check `manifest`")
     entities: list[str] = []
-    for number, line in enumerate(data.decode().splitlines(), start=1):
+    # Bytes: a text would also be split at U+2028, which JSON allows inside of an id.
+    for number, line in enumerate(data.splitlines(), start=1):
         try:
-            fields: Any = json.loads(line)
-            entities.append(str(fields["entity"]))
+            fields: Any = json.loads(line.decode())
+            entities.append(fields["entity"] + "")  # a number is no id
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"line {number} is no entity",

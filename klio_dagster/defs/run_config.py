@@ -37,7 +37,12 @@ class KlioRunConfig(dg.Config):
         known = {reason.value for reason in RerunOn}
         unknown = sorted(set(value) - known)
         if unknown:
-            raise ValueError(f"unknown reason {unknown[0]!r}; use {', '.join(sorted(known))}")
+            # Not a ValueError, of which pydantic would make several lines.
+            raise ConfigError(
+                f"unknown reason {unknown[0]!r} in rerun_on",
+                where="run config",
+                fix=f"use {', '.join(sorted(known))}",
+            )
         return value
 
     def checked_entities(self) -> list[str] | str | None:
