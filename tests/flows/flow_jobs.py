@@ -1,0 +1,83 @@
+"""Transforms of the flows; worker processes import them by name."""
+
+import os
+import sys
+import time
+from typing import Any
+
+from klio_dagster.audio.clip import AudioClip
+from klio_dagster.core.entity import Entity, Result
+
+
+def named(entity: Entity, version: int = 1) -> dict[str, Any]:
+    return {"id": entity.id, "version": version}
+
+
+def text(entity: Entity, source: bytes) -> dict[str, Any]:
+    """Fails for a source that says `bad`."""
+    if source == b"bad":
+        raise ValueError("it says\nbad")
+    return {"id": entity.id, "text": source.decode()}
+
+
+def length(recording: dict[str, Any], factor: int = 1) -> dict[str, int]:
+    return {"n": factor * len(str(recording))}
+
+
+def report(entity: Entity, recording: dict[str, Any], mel: dict[str, int]) -> dict[str, Any]:
+    return {"id": entity.id, "n": mel["n"], "of": recording}
+
+
+def clip(source: AudioClip) -> AudioClip:
+    return source
+
+
+def loudest(recording: AudioClip) -> dict[str, Any]:
+    return {"channels": recording.samples.shape[0], "frames": recording.samples.shape[1]}
+
+
+def with_weight(recording: dict[str, Any], weights: object = None) -> dict[str, Any]:
+    """`weights` is not partitioned, so it is not loaded."""
+    return {"recording": recording, "weights": weights}
+
+
+def halved(recording: dict[str, Any]) -> list[str]:
+    """A step: it is passed on and never stored."""
+    return [recording["text"][::2]]
+
+
+def joined(halved: list[str], separator: str = "-") -> Result:
+    return Result(
+        {"text": separator.join(halved)},
+        metadata={"letters": sum(map(len, halved)), "score": 0.5, "is_short": True},
+        figures={"dot": b"\x89PNG"},
+    )
+
+
+class Counting:
+    """Set up once a worker: counts what it was asked since."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.setups = 0
+
+    def setup(self) -> None:
+        self.setups += 1
+
+    def __call__(self, entity: Entity, step: int = 1) -> dict[str, int]:
+        return {"setups": self.setups, "start": self.start, "step": step}
+
+
+def misbehaves(entity: Entity, source: bytes) -> object:
+    """Does what its source names."""
+    deeds = {
+        b"raise": lambda: 1 / 0,
+        b"none": lambda: None,
+        b"wrong type": lambda: {1, 2},
+        b"exit": lambda: sys.exit("enough"),
+        b"die": lambda: os._exit(7),
+        b"never return": lambda: time.sleep(600),
+    }
+    if source == b"print":
+        print("chatter " * 500_000, flush=True)
+    return deeds[source]() if source in deeds else {"id": entity.id}
