@@ -305,7 +305,6 @@ def _decoded(file: "soundfile.SoundFile", wanted: int) -> Samples:
         samples[:, filled:end] = got.T
         filled = end
         if len(got) < len(asked):
-            # Going on would hide a hole in an OGG: libsndfile finds its place again after it.
             break
     return samples if filled == samples.shape[1] else samples[:, :filled].copy()
 

@@ -15,7 +15,7 @@ Precision = Literal["librosa", "float32"]
 _Transform = Callable[[npt.NDArray[Any]], npt.NDArray[np.complexfloating[Any, Any]]]
 
 # 64 frames of 2048 samples are 1 MiB in float64: the block stays in the cache from window to
-# power. 690 frames at once take 5.1 ms, in blocks of 64 3.6 ms.
+# power. For 690 frames 5.2 ms; 5.8 in blocks of 8, and 6.9 to 11.7, as malloc is set, at once.
 _BLOCK_FRAMES: Final = 64
 
 

@@ -28,7 +28,7 @@ _RMS_STRIDE = 16
 _WAVE_COLOURS: tuple[Rgb, ...] = ((255, 255, 255), (122, 196, 196), (15, 118, 128))
 
 _HEAT_WIDTH, _HEAT_HEIGHT = 128, 40
-# Rows, columns, colours. The first fits all of a hundred recordings tried; the last always does:
+# Rows, columns, colours. The first fits all of the 81 recordings tried; the last always does:
 # 320 cells of one bit each.
 _HEAT_LADDER = ((20, 64, 12), (20, 64, 6), (10, 32, 6), (10, 32, 2))
 _HEAT_RANGE_DB = 60.0
