@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -110,7 +111,11 @@ class Values:
         Arrays are passed on read-only, so that no consumer sees another's changes; anything else
         is copied for each.
         """
-        self._values[name] = _read_only(value) if isinstance(value, np.ndarray) else value
+        if isinstance(value, np.ndarray):
+            view = cast("np.ndarray[Any, Any]", value).view()
+            view.flags.writeable = False
+            value = view
+        self._values[name] = value
 
     def has(self, name: str) -> bool:
         """It was computed already."""
@@ -178,12 +183,6 @@ class Values:
                 where=path,
                 fix=f"compute '{name}' again with force",
             ) from error
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def _is_unchangeable(value: object) -> bool:

@@ -29,7 +29,9 @@ class _EntityAssets(dg.AssetsDefinition):
         return {}
 
     @staticmethod
-    def dagster_internal_init(**attributes: object) -> dg.AssetsDefinition:
+    def dagster_internal_init(  # pyright: ignore[reportIncompatibleMethodOverride] - static there too
+        **attributes: object,
+    ) -> dg.AssetsDefinition:
         make = cast("Callable[..., dg.AssetsDefinition]", dg.AssetsDefinition.dagster_internal_init)
         return runnable_without_partitions(make(**attributes))
 
