@@ -5,6 +5,7 @@
 alternating rounds. The plain pool records nothing; ours writes receipts and Dagster's ledger.
 """
 
+import os
 import shutil
 import tempfile
 import time
@@ -18,6 +19,7 @@ import numpy as np
 from benchmarks import audio_jobs
 from benchmarks.project import Project
 from benchmarks.report import report
+from klio_dagster.engine.limits import worker_environment
 
 CLIPS = 400
 CLIP_S = 8
@@ -28,6 +30,7 @@ WARMED = 20
 
 def main() -> None:
     """Run both sides and report the ratio."""
+    os.environ.update(worker_environment(os.environ))  # one BLAS thread a process on both sides
     with tempfile.TemporaryDirectory() as folder:
         clips = make_clips(Path(folder) / "clips")
         ours: list[float] = []
