@@ -33,10 +33,10 @@ defs = dg.Definitions(
 
 
 def mel(source: AudioClip) -> np.ndarray:
-    """Mel spectrogram, (128, frames), power."""
-    from klio_dagster.audio.features import mel_spectrogram
+    """Mel spectrogram, (128, frames), power: librosa's own, as most users call it."""
+    import librosa
 
-    return mel_spectrogram(source.mono(), n_mels=128)
+    return librosa.feature.melspectrogram(y=source.mono().samples[0], sr=source.sample_rate)
 
 
 def mfcc(mel: np.ndarray) -> np.ndarray:
