@@ -7,26 +7,36 @@ import dagster as dg
 
 from klio_dagster.core.output import Scalar
 from klio_dagster.core.receipt import Receipt
+from klio_dagster.ledger.events import storable
 
-_INLINE_CHARACTERS = 1000  # the UI shows shorter markdown in place, longer in a dialog
+_SHOWN_BYTES = 20_000  # of a figure: a page of the UI loads those of all events it shows
 _DIGITS = 6
 
 
 def metadata_of(receipt: Receipt) -> dict[str, dg.MetadataValue]:
-    """Figures first, then what was measured, then where it lies and what it cost."""
+    """Figures first, then what was measured, then where it lies and what it cost.
+
+    Figures of at most 700 bytes stay below the 1,000 characters that the UI shows in place; larger
+    ones it opens in a dialog, and one over 20,000 bytes is only named.
+    """
     shown: dict[str, dg.MetadataValue] = {}
     for name, png in receipt.figures.items():
-        text = f"![{name}](data:image/png;base64,{b64encode(png).decode()})"
-        if len(text) < _INLINE_CHARACTERS:
-            shown[name] = dg.MetadataValue.md(text)
+        shown[name] = _picture(name, png)
     for name, value in receipt.metadata.items():
         shown[name] = _value(value)
     shown["bytes"] = dg.MetadataValue.int(receipt.size)
-    shown["seconds"] = dg.MetadataValue.float(_rounded(receipt.finished_at - receipt.started_at))
-    shown["cpu_seconds"] = dg.MetadataValue.float(_rounded(receipt.cpu_s))
+    shown["seconds"] = _value(receipt.finished_at - receipt.started_at)
+    shown["cpu_seconds"] = _value(receipt.cpu_s)
     shown["uri"] = dg.MetadataValue.path(receipt.uri)
     shown["codec"] = dg.MetadataValue.json(dict(receipt.codec))
     return shown
+
+
+def _picture(name: str, png: bytes) -> dg.MetadataValue:
+    if len(png) > _SHOWN_BYTES:
+        return dg.MetadataValue.text(f"a figure of {len(png)} bytes: too large for this page")
+    alt = name.replace("[", "(").replace("]", ")")
+    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{b64encode(png).decode()})")
 
 
 def _value(value: Scalar) -> dg.MetadataValue:
@@ -36,13 +46,15 @@ def _value(value: Scalar) -> dg.MetadataValue:
         case int():
             return dg.MetadataValue.int(value)
         case float():
+            if not math.isfinite(value):  # the web page's GraphQL has no such number
+                return dg.MetadataValue.text(str(value))
             return dg.MetadataValue.float(_rounded(value))
         case str():
-            return dg.MetadataValue.text(value)
+            return dg.MetadataValue.text(storable(value))
 
 
 def _rounded(value: float) -> float:
     """Six significant digits: the UI would show seventeen."""
-    if value == 0 or not math.isfinite(value):
+    if value == 0:
         return value
     return round(value, _DIGITS - 1 - math.floor(math.log10(abs(value))))

@@ -109,7 +109,7 @@ def failure_observation(receipt: Receipt) -> dg.AssetObservation:
 
 
 def storable(text: str) -> str:
-    """The text without half surrogate pairs (from file names), which neither SQLite nor JSON has."""
+    """The text without lone surrogates (from file names): neither SQLite nor JSON has them."""
     return text.encode("utf-8", "replace").decode()
 
 

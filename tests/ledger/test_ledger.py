@@ -130,6 +130,24 @@ def test_a_failure_stands_on_the_page_of_its_partition_with_its_traceback(ledger
     assert len(metadata["traceback"].value) < 10_000
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param("no such file 'caf\udce9.wav'", id="file-name-not-utf-8"),
+        pytest.param("it said \x00 and {[", id="nul"),
+        pytest.param('{"looks": "like JSON"}', id="json"),
+        pytest.param("x" * 1_000_000, id="a-megabyte"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_whatever_an_error_says_it_can_be_read_again(ledger, message):
+    ledger.record(new_run(), [failed("a", message=message, traceback=message)])
+
+    (failure,) = ledger.failures(["recording"], None)
+    assert failure.error.startswith(f"ValueError: {message[:5]}")
+    assert len(failure.error) <= 2_000
+
+
 def test_a_wiped_asset_is_unknown_until_it_is_recorded_again(ledger, instance):
     ledger.record(new_run(), [recording("a"), failed("b")])
 
