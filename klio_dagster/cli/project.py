@@ -22,6 +22,8 @@ from klio_dagster.ledger.internals import launching
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.store.store import Store
 
+_SHOWN_CHARACTERS = 400  # of an error of Dagster's, which may be pages
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectGroup:
@@ -207,7 +209,7 @@ def _one_line(where: str, fix: str) -> Iterator[None]:
             cause = cause.__cause__
         if isinstance(cause, KlioError):
             raise cause from error
-        text = next((line for line in str(cause).splitlines() if line.strip()), "no message")
+        text = " ".join(str(cause).split())[:_SHOWN_CHARACTERS]
         raise ConfigError(
             f"{type(cause).__name__}: {text}", where=where, fix=f"{fix} (--debug shows where)"
         ) from error

@@ -37,11 +37,14 @@ def workspace_of(folder: Path) -> Mapping[str, Any]:
     """The content of workspace.yaml, or what pyproject.toml says in its form.
 
     Raises:
-        ConfigError: it says nothing.
+        ConfigError: it is malformed or says nothing.
     """
     path = folder / WORKSPACE
     if path.is_file():
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ConfigError(" ".join(str(error).split()), str(path), "mend it") from error
         if isinstance(content, dict):
             return content
         raise ConfigError("it has no load_from", where=str(path), fix="name your definitions in it")

@@ -1,0 +1,70 @@
+"""The catalogue: what is registered, and what is said about the rest."""
+
+
+def test_sync_registers_what_has_a_source_and_tells_new_from_changed(project):
+    project.clip("one")
+    project.clip("two")
+
+    first = project.klio("entities", "sync", "--json")
+    project.clip("two", "another sound")
+    project.clip("three")
+    second = project.klio("entities", "sync", "--json")
+
+    counts = [
+        tuple(done.json["sources"][0][name] for name in ("found", "new", "changed"))
+        for done in (first, second)
+    ]
+    assert (first.code, second.code) == (0, 0)
+    assert counts == [(2, 2, 0), (3, 1, 1)]
+    assert project.klio("entities", "list").out.split() == ["one", "two", "three"]
+
+
+def test_sync_names_each_refused_id_and_fails_while_the_others_are_registered(project):
+    project.clip("good")
+    project.clip("a...b")
+
+    done = project.klio("entities", "sync")
+
+    assert done.code == 1
+    assert done.err.startswith("refused: clips/{entity}.raw: a...b: ")
+    assert done.err.count("\n") == 1
+    assert project.klio("entities", "list", "--json").json == ["good"]
+
+
+def test_sync_names_the_files_between_which_it_cannot_choose(project):
+    text = (project.folder / "definitions.py").read_text()
+    project.write("definitions.py", text.replace("{entity}.raw", "{entity}.*"))
+    project.clip("one")
+    project.write("data/clips/one.wav", "sound")
+
+    done = project.klio("entities", "sync")
+
+    assert done.code == 1
+    assert done.err == "ambiguous: one: clips/one.raw, clips/one.wav; keep one of them\n"
+
+
+def test_ids_are_added_by_name_and_from_a_file_and_bad_ones_are_named(project):
+    done = project.klio(
+        "entities", "add", "one", "x...y", "--from-file", "-", "--json", stdin="two\n\none\n \n"
+    )
+
+    assert done.code == 1
+    assert (done.json["given"], done.json["new"]) == (4, 2)
+    assert set(done.json["refused"]) == {"x...y", " "}
+    assert done.err.count("\n") == 2
+    assert project.klio("entities", "list").out == "one\ntwo\n"
+
+
+def test_ids_that_are_there_already_are_no_error(project):
+    project.klio("entities", "add", "one")
+
+    done = project.klio("entities", "add", "one", "two")
+
+    assert done.code == 0
+    assert done.out == "1 new in catalogue 'clips', 1 already there\n"
+
+
+def test_the_list_can_be_of_one_state_only(computed):
+    failed = computed.klio("entities", "list", "--entities", "failed")
+
+    assert sorted(failed.out.split()) == ["broken", "nowhere"]

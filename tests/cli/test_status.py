@@ -1,0 +1,57 @@
+"""`klio status` and `klio failures`: the same numbers for people and for programs."""
+
+
+def test_materialized_failed_and_missing_make_up_all_entities(computed):
+    done = computed.klio("status", "--json")
+
+    assert done.code == 0
+    assert done.json == {
+        "entities": 4,
+        "assets": {
+            "size": {"materialized": 2, "failed": 2, "missing": 0, "stale": 0},
+            "double": {"materialized": 2, "failed": 2, "missing": 0, "stale": 0},
+        },
+    }
+
+
+def test_people_get_a_table(computed):
+    done = computed.klio("status", "--select", "size")
+
+    assert done.out == (
+        "asset  materialized  failed  missing  stale\n"
+        "size              2       2        0      0\n"
+        "\n4 entities\n"
+    )
+
+
+def test_failures_are_root_causes_and_the_blocked_ones_a_number(computed):
+    done = computed.klio("failures", "--json")
+
+    told = {failure["entity"]: failure for failure in done.json["failures"]}
+    assert done.code == 0
+    assert set(told) == {"broken", "nowhere"}
+    assert told["broken"]["asset"] == "size"
+    assert told["broken"]["error"] == "ValueError: no sound in it"
+    assert told["nowhere"]["error"].startswith("input_missing: ")
+    assert done.json["blocked"] == 2
+
+
+def test_people_read_failures_by_asset(computed):
+    done = computed.klio("failures")
+
+    assert done.out.startswith("size: 2 failed\n  broken: ValueError: no sound in it\n")
+    assert done.out.endswith("2 outputs are blocked by them\n")
+
+
+def test_a_changed_source_makes_its_outputs_stale(project):
+    project.clip("one")
+    project.clip("two")
+    project.klio("entities", "sync")
+    project.klio("run")
+    project.klio("entities", "add", "new")
+    project.clip("two", "another sound")
+
+    said = project.klio("status", "--json").json["assets"]
+
+    assert said["size"] == {"materialized": 2, "failed": 0, "missing": 1, "stale": 1}
+    assert said["double"] == {"materialized": 2, "failed": 0, "missing": 1, "stale": 1}
