@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from klio_dagster.core.ids import id_problem
 from klio_dagster.core.manifest import Outside
 from klio_dagster.core.plan import Knowledge, Plan, plan
 from klio_dagster.core.record import Records
@@ -85,14 +86,16 @@ def gather(
     outside = dict.fromkeys(key for each in inputs for key in each.outside)
     read = dict.fromkeys([*names, *(dep for each in inputs for dep in each.assets)])
     entity_deps = [key for key in outside if key in partitioned]
-    records = ledger.records([*(group.keys[name] for name in read), *entity_deps], request.entities)
+    # A refused id is never looked up: a database does not even take all of them.
+    entities = [entity for entity in request.entities if id_problem(entity) is None]
+    records = ledger.records([*(group.keys[name] for name in read), *entity_deps], entities)
     records = with_receipts(records, in_flight.receipts)
     listings = {pattern: list_sources(SourcePattern.parse(pattern), store) for pattern in patterns}
     return Gathered(
         request=request,
         selected=names,
         listings=listings,
-        outside={key: _stored(ledger, key, request.entities) for key in entity_deps},
+        outside={key: _stored(ledger, key, entities) for key in entity_deps},
         in_flight=in_flight,
         knowledge=Knowledge(
             records=_by_name(records, group, [*read, *entity_deps]),

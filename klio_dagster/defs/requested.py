@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import dagster as dg
 
@@ -136,9 +135,12 @@ def _listed(store: Store, path: str) -> list[str]:
     # Bytes: a text would also be split at U+2028, which JSON allows inside of an id.
     for number, line in enumerate(data.splitlines(), start=1):
         try:
-            fields: Any = json.loads(line.decode())
-            entities.append(fields["entity"] + "")  # a number is no id
-        except (ValueError, KeyError, TypeError) as error:
+            match json.loads(line.decode()):
+                case {"entity": str(entity)}:
+                    entities.append(entity)
+                case other:
+                    raise ValueError(other)
+        except ValueError as error:
             raise ConfigError(
                 f"line {number} is no entity",
                 where=store.uri(path),

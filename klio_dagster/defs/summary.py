@@ -109,7 +109,7 @@ def failure_of(summary: Summary, list_uri: str) -> dg.Failure:
     rows = [
         dg.TableRecord(
             {
-                "entity": failure["entity"],
+                "entity": _printable(failure["entity"]),
                 "asset": failure["asset"] or "",
                 "error": failure["error"][:_SHOWN_CHARACTERS],
             }
@@ -123,10 +123,15 @@ def failure_of(summary: Summary, list_uri: str) -> dg.Failure:
     }
     if rows:
         metadata["first_failures"] = dg.MetadataValue.table(rows)
-    first = f": {shown[0]['entity']}: {shown[0]['error']}" if shown else ""
+    first = f": {_printable(shown[0]['entity'])}: {shown[0]['error']}" if shown else ""
     return dg.Failure(
         description=f"{len(summary.failures)} failed, {len(summary.blocked)} blocked by them"
         f"{first[:_SHOWN_CHARACTERS]} (full list: {list_uri})",
         metadata=metadata,
         allow_retries=False,
     )
+
+
+def _printable(entity: str) -> str:
+    """A refused id may hold line breaks and what terminals obey."""
+    return entity if entity.isprintable() and entity else ascii(entity)
