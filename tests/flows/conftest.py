@@ -28,4 +28,3 @@ def computed(computed_once: Path, tmp_path: Path) -> Iterator[Catalogue]:
     shutil.copytree(computed_once, tmp_path, dirs_exist_ok=True)
     with opened(tmp_path) as catalogue:
         yield catalogue
-
