@@ -165,7 +165,7 @@ def test_a_step_is_part_of_the_version_of_what_uses_it_and_of_nothing_else(own: 
 
 def test_a_transform_whose_source_cannot_be_read_needs_a_version_from_the_user():
     namespace: dict[str, object] = {"__name__": "typed_in"}
-    exec("def typed(entity): return 1", namespace)
+    exec(compile("def typed(entity): return 1", "<typed in>", "exec"), namespace)
     typed = namespace["typed"]
 
     with pytest.raises(ConfigError, match="give the asset a code_version") as caught:
