@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klio_dagster.audio.clip import SourceInfo
-from klio_dagster.audio.read import ReadLimits, read_audio
-from klio_dagster.errors import ConfigError, EntityError
+from klio_dagster.audio.read import read_audio
+from klio_dagster.errors import EntityError
 from tests.audio.sounds import RATE, decoded, file_of, noisy_tone
 
 CLIP = noisy_tone(seconds=3.0)
@@ -303,35 +303,6 @@ def test_a_header_that_promises_too_much_costs_no_memory(data, tmp_path):
 @pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000])
 def test_a_wav_that_was_written_to_a_pipe_is_read(length):
     assert read_audio(_wav_that_promises(length), where="tracks/a.wav").frames == CLIP.frames
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        pytest.param(ReadLimits(max_duration_s=2.9), id="duration"),
-        pytest.param(ReadLimits(max_decoded_bytes=3 * RATE * 8 - 1), id="size"),
-    ],
-)
-def test_a_recording_over_a_limit_is_refused_but_its_segment_is_read(limits):
-    data = _file("FLAC")
-
-    refusal = _refusal(data, limits=limits)
-    part = read_audio(data, where="tracks/a", limits=limits, start_s=1.0)
-
-    assert "ReadLimits" in refusal
-    assert part.duration_s == 2.0
-
-
-def test_a_recording_of_exactly_the_limit_is_read():
-    limits = ReadLimits(max_duration_s=3.0, max_decoded_bytes=3 * RATE * 8)
-
-    assert read_audio(_file("WAV"), where="tracks/a", limits=limits).duration_s == 3.0
-
-
-@pytest.mark.parametrize("name", ["max_duration_s", "max_decoded_bytes"])
-def test_limits_that_allow_nothing_are_refused(name):
-    with pytest.raises(ConfigError, match=name):
-        ReadLimits(**{name: 0})
 
 
 def test_a_segment_after_the_end_is_refused():
