@@ -1,8 +1,8 @@
 import pytest
 
 from klio_dagster.audio.read import ReadLimits, read_audio
-from klio_dagster.errors import ConfigError
-from tests.audio.sounds import RATE, noisy_tone
+from klio_dagster.errors import ConfigError, EntityError
+from tests.audio.sounds import RATE, file_of, noisy_tone
 
 CLIP = noisy_tone(seconds=3.0)
 
