@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 import click
@@ -16,7 +16,8 @@ from klio_dagster.defs.knowledge import Gathered, gather
 from klio_dagster.defs.partitions import registered
 from klio_dagster.defs.requested import in_catalogue
 from klio_dagster.errors import ConfigError
-from klio_dagster.ledger.in_flight import in_flight
+from klio_dagster.ledger.in_flight import InFlight, finished_receipts, in_flight
+from klio_dagster.store.claims import read_claims
 
 _STATES = ("all", "missing", "failed", "stale")
 _ALL = "all"
@@ -132,13 +133,21 @@ def planned(project: Project, group: ProjectGroup, asked: Asked) -> tuple[Gather
         ledger=project.ledger,
         store=group.store,
         partitioned=group.partitioned,
-        in_flight=in_flight(group.store, group.keys, request.entities),
+        in_flight=_held(group, request),
     )
     plan = gathered.plan(group.group)
     if asked.named is not None or asked.state == _ALL:
         return gathered, plan
     narrowed = gathered.only(entities_in(State(asked.state), plan, gathered.knowledge.records))
     return narrowed, narrowed.plan(group.group)
+
+
+def _held(group: ProjectGroup, request: Request) -> InFlight:
+    """What live runs hold; and what dead ones finished, which the next run records first."""
+    held = in_flight(group.store, group.keys, request.entities)
+    dead = [state.claim.run_id for state in read_claims(group.store) if not state.is_alive]
+    finished = [receipt for run in dead for receipt in finished_receipts(group.store, run)]
+    return replace(held, receipts=[*held.receipts, *finished])
 
 
 def request_lines(entities: Sequence[str]) -> bytes:

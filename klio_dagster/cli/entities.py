@@ -104,7 +104,8 @@ def list_(state: str | None, select: str | None, as_json: bool) -> None:
     if as_json:
         print_json(ids)
     else:
-        click.echo("".join(f"{printable(entity)}\n" for entity in ids), nl=False)
+        # As they are: registered ids hold nothing a terminal obeys, and `klio run` may read them.
+        click.echo("".join(f"{entity}\n" for entity in ids), nl=False)
 
 
 def _given(ids: Sequence[str], file: TextIO | None) -> list[str]:

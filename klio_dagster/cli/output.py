@@ -41,8 +41,8 @@ def example(*lines: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """The one object of `--json`."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    """The one object of `--json`, in ASCII: an id from the command line may be no Unicode."""
+    click.echo(json.dumps(value))
 
 
 def table(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> str:

@@ -61,7 +61,7 @@ def run(asked: Asked, select: str | None, launch: bool, as_json: bool) -> int:
             for group, number in zip(project.groups, numbers, strict=True):
                 run_id = _create(project, group, asked, number)
                 shown = None if as_json else terminal
-                with progress_shown(shown, ", ".join(group.keys)) as watch:
+                with progress_shown(shown, group.group.name) as watch:
                     summaries.append(
                         executed(project, group, run_id, watch, quietly=not is_debug())
                     )

@@ -74,6 +74,20 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments, said, capsys):
     assert told.err.count("\n") == 1
 
 
+def test_what_nobody_expected_is_one_line_too(monkeypatch, capsys):
+    def fails(_select):
+        raise RuntimeError("boom\nand more of it")
+
+    monkeypatch.setattr("klio_dagster.cli.status.open_project", fails)
+
+    code = main(["status"])
+
+    assert code == 2
+    assert capsys.readouterr().err == (
+        "klio: unexpected RuntimeError: boom and more of it; --debug shows where\n"
+    )
+
+
 def test_outside_of_a_project_one_line_says_where_to_go(project, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -169,6 +169,8 @@ def test_a_second_run_on_what_a_live_one_computes_ends_with_one_line(project):
     running = _slow_run(project)
 
     second = project.klio("run", "--json")
+    planned = project.klio("plan", "--json").json["assets"]
+    explained = project.klio("explain", "slow", "--json").json["assets"]["size"]
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)
 
@@ -176,6 +178,10 @@ def test_a_second_run_on_what_a_live_one_computes_ends_with_one_line(project):
     assert second.out == ""
     assert second.err.count("\n") == 1
     assert f"run {project.runs()[-1].run_id}: it is computing" in second.err
+    assert planned["size"]["wait"] == {"in_flight": 1}
+    assert planned["size"]["skip"] == {"up_to_date": 1}
+    assert explained["reason"] == "in_flight"
+    assert project.runs()[-1].run_id in explained["facts"][0]
 
 
 def test_ctrl_c_ends_the_run_and_keeps_what_was_finished(project):
@@ -192,6 +198,24 @@ def test_ctrl_c_ends_the_run_and_keeps_what_was_finished(project):
     assert project.runs()[0].is_finished
     assert not list((project.folder / "data/_klio/open").glob("*/claim.json"))
     assert project.klio("plan", "--json").json["assets"]["size"]["skip"] == {"up_to_date": 1}
+
+
+def test_what_a_killed_run_finished_counts_before_anything_records_it(project):
+    running = _slow_run(project)
+    running.kill()
+    running.communicate()
+
+    said = project.klio("status", "--json").json["assets"]
+
+    assert said["double"]["materialized"] == 1
+    assert said["size"] == {"materialized": 1, "failed": 0, "missing": 1, "stale": 0}
+
+
+def test_an_id_that_is_no_unicode_is_refused_like_any_other(project):
+    done = project.klio("run", os.fsdecode(b"\xff"), "--json")
+
+    assert done.code == 1
+    assert done.json["failures"][0]["error"].startswith("invalid_id: ")
 
 
 def test_a_run_terminated_in_the_ui_ends(project):
