@@ -4,7 +4,7 @@ Dagster writes the same ones for a `MaterializeResult`; for events logged by an 
 """
 
 from collections.abc import Mapping
-from sys import intern
+from functools import lru_cache
 
 from klio_dagster.core.receipt import Failure, Receipt
 
@@ -38,8 +38,9 @@ def failure_tags(failure: Failure) -> dict[str, str]:
 
 def input_versions(tags: Mapping[str, str]) -> dict[str, str]:
     """Input key to the data version it had."""
-    return {
-        intern(tag.removeprefix(INPUT_VERSION)): value  # the same few keys in a million records
-        for tag, value in tags.items()
-        if tag.startswith(INPUT_VERSION)
-    }
+    return {key: version for tag, version in tags.items() if (key := _input_key(tag))}
+
+
+@lru_cache(maxsize=1024)  # the same few in a million records
+def _input_key(tag: str) -> str | None:
+    return tag.removeprefix(INPUT_VERSION) if tag.startswith(INPUT_VERSION) else None

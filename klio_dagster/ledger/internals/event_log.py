@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial, reduce
-from itertools import islice
+from operator import getitem
 from typing import Any, NamedTuple, cast
 
 import dagster as dg
@@ -21,14 +21,14 @@ from dagster._core.storage.event_log.schema import (
     SqlEventLogStorageTable,
 )
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from sqlalchemy import case, func, select
+from sqlalchemy import Select, String, case, column, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from klio_dagster.errors import LedgerError
 from klio_dagster.ledger.events import RunIdentity
 
-_MOST_BOUND = 10_000  # values in one IN list; SQLite's own limit is 32,766
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold UTC without saying so
 _INFO = 20
 _BODY = ("dagster_event", "event_specific_data")  # where a stored event keeps what it is about
 _ABOUT = {
@@ -178,23 +178,26 @@ def newest_events(
     storage = _storage(instance)
     log = SqlEventLogStorageTable
     path = (*_ABOUT[kind], part)
-    # Only a part of a body of some kilobytes is wanted, so SQLite takes it out. It does not know
-    # NaN, which Dagster stores in metadata: then all of the body comes, and Python takes it out.
-    wanted = case(
-        (func.json_valid(log.c.event), func.json_extract(log.c.event, "$." + ".".join(path)))
+    # Only a part of a body of some kilobytes is wanted, so SQLite takes it out, as [part, run]. It
+    # does not know NaN, which Dagster stores in metadata: then the body comes as a whole.
+    extracted = func.json_extract(log.c.event, "$." + ".".join(path), "$.run_id")
+    wanted = case((func.json_valid(log.c.event), extracted), else_=log.c.event)
+    newest = storage._latest_event_ids_by_partition_subquery(
+        key,
+        [DagsterEventType(kind)],
+        # Handed on to `IN`, which also takes a query.
+        asset_partitions=None if partitions is None else cast("Any", _each_of(partitions)),
     )
-    whole = case((func.json_valid(log.c.event), None), else_=log.c.event)
-    for chunk in [None] if partitions is None else _chunks(partitions):
-        newest = storage._latest_event_ids_by_partition_subquery(
-            key, [DagsterEventType(kind)], asset_partitions=chunk
-        )
-        query = select(
-            log.c.partition, log.c.id, log.c.timestamp, log.c.run_id, wanted, whole
-        ).join(newest, newest.c.id == log.c.id)
-        with _connected(storage.index_connection) as connection:
-            for partition, storage_id, timestamp, run_id, found, body in connection.execute(query):
-                when = timestamp.replace(tzinfo=UTC).timestamp()
-                yield Row(partition, storage_id, when, run_id, _loaded(found, body, path))
+    query = select(log.c.partition, log.c.id, log.c.timestamp, wanted).join(
+        newest, newest.c.id == log.c.id
+    )
+    with _connected(storage.index_connection) as connection:
+        for partition, storage_id, timestamp, found in connection.execute(query):
+            value = json.loads(found)
+            if isinstance(value, dict):
+                value = [reduce(getitem, path, value), value["run_id"]]
+            when = (timestamp - _EPOCH).total_seconds()
+            yield Row(partition, storage_id, when, value[1], value[0])
 
 
 def data_versions(
@@ -213,20 +216,19 @@ def data_versions(
         LedgerError: the event log cannot be read.
     """
     log, tags = SqlEventLogStorageTable, AssetEventTagsTable
-    for chunk in _chunks(partitions):
-        query = (
-            select(log.c.partition, log.c.id, tags.c.value)
-            .join(tags, tags.c.event_id == log.c.id)
-            .where(
-                log.c.asset_key == key.to_string(),
-                log.c.dagster_event_type.in_(list(_ABOUT)),
-                log.c.partition.in_(chunk),
-                tags.c.key == "dagster/data_version",
-            )
-            .order_by(log.c.id)
+    query = (
+        select(log.c.partition, log.c.id, tags.c.value)
+        .join(tags, tags.c.event_id == log.c.id)
+        .where(
+            log.c.asset_key == key.to_string(),
+            log.c.dagster_event_type.in_(list(_ABOUT)),
+            log.c.partition.in_(_each_of(partitions)),
+            tags.c.key == "dagster/data_version",
         )
-        with _connected(_storage(instance).index_connection) as connection:
-            yield from (tuple(row) for row in connection.execute(query))
+        .order_by(log.c.id)
+    )
+    with _connected(_storage(instance).index_connection) as connection:
+        yield from (tuple(row) for row in connection.execute(query))
 
 
 def _storage(instance: dg.DagsterInstance) -> SqliteEventLogStorage:
@@ -246,17 +248,10 @@ def _connected(connect: Callable[[], Any]) -> Iterator[Connection]:
         ) from error
 
 
-def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
-    rest = iter(values)
-    while chunk := list(islice(rest, _MOST_BOUND)):
-        yield chunk
-
-
-def _loaded(found: str | None, body: str | None, path: Sequence[str]) -> object:
-    if body:
-        return reduce(lambda value, name: value[name], path, json.loads(body))
-    # SQLite gives objects and lists as JSON, and a text as it is.
-    return json.loads(found) if found and found[0] in "{[" else found
+def _each_of(values: Sequence[str]) -> Select[tuple[str]]:
+    """For `IN`: bound as one value, where SQLite takes 32,766 and SQLAlchemy renders each."""
+    listed = func.json_each(json.dumps(list(values))).table_valued(column("value", String))
+    return select(listed.c.value)
 
 
 def _row(
