@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ class Project:
         self.write("definitions.py", DEFINITIONS % groups)
         self.write("clip_jobs.py", JOBS)
         self.home = folder / ".klio"
+        self._started: list[subprocess.Popen[str]] = []
 
     def write(self, path: str, text: str) -> None:
         file = self.folder / path
@@ -100,7 +102,7 @@ class Project:
     def start(
         self, *arguments: str, cwd: Path | None = None, **environment: str
     ) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "klio_dagster.cli.main", *arguments],
             cwd=cwd or self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
@@ -109,6 +111,15 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Leave no process behind, also when a test failed in between."""
+        for process in self._started:
+            if process.poll() is None:
+                process.terminate()
+                process.communicate(timeout=30)
 
     def klio(
         self, *arguments: str, stdin: str = "", cwd: Path | None = None, **environment: str
@@ -135,9 +146,11 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> Iterator[Project]:
     """Nothing registered, nothing computed."""
-    return Project(tmp_path / "project")
+    made = Project(tmp_path / "project")
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="module")
