@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
 from klio_dagster.audio.clip import AudioClip
 from klio_dagster.audio.features import mel_spectrogram
@@ -24,9 +25,8 @@ NOISE = np.random.default_rng(5)
 
 def _image(png: bytes) -> np.ndarray:
     """The picture, red, green, blue and opacity from 0.0 to 1.0, as a real decoder sees it."""
-    from matplotlib.image import imread
-
-    return imread(io.BytesIO(png))
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGBA"), np.float32) / 255
 
 
 def _brightness(png: bytes) -> np.ndarray:
