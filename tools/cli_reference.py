@@ -16,8 +16,9 @@ _HEAD = """\
 Made by `tools/cli_reference.py` from the commands; do not edit.
 
 Every command works in the project of the working directory (see [environment](environment.md)) and
-has `--help`, `--json` (one JSON object on stdout) and `--debug` (tracebacks). Exit codes: 0 done, 1 some
-entities failed or wait, 2 usage or configuration. The examples are those of the reference project.
+has `--help`, `--json` (one JSON object on stdout) and `--debug` (tracebacks). Exit codes: 0 done,
+1 some entities failed or wait, 2 usage or configuration. The examples are those of the reference
+project, with tracks called `track-1` and `track-2`.
 """
 
 

@@ -95,7 +95,7 @@ class Reader:
     def follow(self, page: Path) -> None:
         """Do everything; what differs from what the page says is an AssertionError."""
         for block in blocks(page):
-            where = f"{page.relative_to(ROOT)}:{block.line}"
+            where = f"{page.name}:{block.line}"
             if block.file:
                 (self.folder / block.file).write_text(block.text, encoding="utf-8")
             elif block.language == "python":
@@ -113,7 +113,10 @@ class Reader:
             return
         code = _EXIT_CODE.search(line)
         program, *arguments = shlex.split(line, comments=True)
-        modules = {"klio": ["klio_dagster.cli.main"], "pytest": ["pytest", "-p", "no:cacheprovider"]}
+        modules = {
+            "klio": ["klio_dagster.cli.main"],
+            "pytest": ["pytest", "-p", "no:cacheprovider"],
+        }
         module = modules.get(program)
         command = [sys.executable, "-m", *module] if module else [program]
         printed = self._run([*command, *arguments], int(code[1]) if code else 0, where)
