@@ -12,6 +12,7 @@ from klio_dagster.defs.execute import execute
 from klio_dagster.defs.folder import project_folder
 from klio_dagster.defs.group import group_of
 from klio_dagster.errors import ConfigError
+from klio_dagster.ledger.internals.definitions import finished_outputs
 from klio_dagster.store.store import Store
 
 
@@ -33,7 +34,8 @@ class KlioResource(dg.ConfigurableResource[Any]):
     def run(self, *, context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Compute what the run asks for and is not done yet.
 
-        Everything is recorded in batches while it is computed, so there is nothing to yield.
+        Everything is recorded in batches while it is computed; what is yielded only lets the ops
+        begin that depend on this one.
 
         Raises:
             ConfigError: `@klio_assets` did not make the op, or something is configured wrongly.
@@ -48,7 +50,8 @@ class KlioResource(dg.ConfigurableResource[Any]):
                 fix="decorate it with @klio_assets",
             )
         execute(context, group, self.open_store(), self.engine.to_manifest())
-        yield from ()
+        selected = group.names_of(key.to_user_string() for key in context.selected_asset_keys)
+        yield from finished_outputs(context, (group.keys[name] for name in selected))
 
     def open_store(self, base: Path | None = None) -> Store:
         """The store.

@@ -1,6 +1,6 @@
 """Definitions and the graph they make, where Dagster has no public word for what runs need."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
 import dagster as dg
@@ -34,6 +34,25 @@ class _EntityAssets(dg.AssetsDefinition):
     ) -> dg.AssetsDefinition:
         make = cast("Callable[..., dg.AssetsDefinition]", dg.AssetsDefinition.dagster_internal_init)
         return runnable_without_partitions(make(**attributes))
+
+
+def finished_outputs(
+    context: dg.AssetExecutionContext, keys: Iterable[str]
+) -> Iterator[dg.Output[None]]:
+    """What the op of recorded assets yields at its end: its outputs, without events of Dagster's.
+
+    Private because publicly an output is an event that claims the whole partition or range of the
+    run, and without an output Dagster skips every op of the run that depends on this one. What it
+    marks is a workaround of Dagster's own, for ops that record what they observe as we do; the
+    key is the same in 1.13.0 and the newest.
+
+    Args:
+        context: of the op.
+        keys: of the assets it was to compute, upstream first; Dagster refuses another order.
+    """
+    for key in keys:
+        name = context.op_execution_context.output_for_asset_key(dg.AssetKey(key.split("/")))
+        yield dg.Output(None, name, metadata={"__source_asset_observation__": True})
 
 
 def partitions_by_key(
