@@ -108,7 +108,7 @@ def _under_claim(run: _Run, claim: OpenClaim) -> Summary:
     for run_id in fold_dead_runs(run.store, run.ledger, run.context.instance):
         run.context.log.info(f"run {run_id} had died; what it finished is recorded")
     gathered, plan = _settled_plan(run, claim)
-    _refuse_to_wait(plan, gathered.in_flight)
+    _refuse_to_wait(plan, run.group, gathered.in_flight)
     observe_sources(run.ledger, run.identity, run.group, gathered)
     summary = Summary(plan, run.group.keys, refusals(plan))
     _compute(run, claim, plan, gathered, summary)
@@ -148,17 +148,22 @@ def _settled_plan(run: _Run, claim: OpenClaim) -> tuple[Gathered, Plan]:
     return narrowed, narrowed.plan(run.group)
 
 
-def _refuse_to_wait(plan: Plan, others: InFlight) -> None:
+def _refuse_to_wait(plan: Plan, group: EntityGroup, others: InFlight) -> None:
     """Stop when another live run computes some of these entities.
 
     Raises:
         EntitiesInFlightError: it does.
     """
-    waiting = {entity for _, entity, _ in plan.pairs(Decision.WAIT)}
+    waiting = [
+        (others.pairs[group.keys[name], entity], entity)
+        for name, entity, reason in plan.pairs(Decision.WAIT)
+        if reason == "in_flight"
+    ]
     if waiting:
-        state = others.claims[0]
+        state = waiting[0][0]
+        held = {entity for holder, entity in waiting if holder is state}
         raise EntitiesInFlightError(
-            f"it is computing {len(waiting)} of the entities asked for ({state.why})",
+            f"it is computing {len(held)} of the entities asked for ({state.why})",
             where=f"run {state.claim.run_id}",
             fix="wait for it to end, or terminate it, then run again",
         )

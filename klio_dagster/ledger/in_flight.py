@@ -1,6 +1,6 @@
 """What live runs do: the pairs they still hold, and what they finished but did not record."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from klio_dagster.core.fold import as_record, fold
@@ -18,12 +18,12 @@ class InFlight:
 
     Args:
         claims: those that touch the assets asked for.
-        pairs: (asset key, entity) without a receipt yet.
+        pairs: (asset key, entity) without a receipt yet, to the claim that holds it.
         receipts: what is finished and perhaps not recorded yet.
     """
 
     claims: Sequence[ClaimState]
-    pairs: Collection[tuple[str, str]]
+    pairs: Mapping[tuple[str, str], ClaimState]
     receipts: Sequence[Receipt]
 
     @property
@@ -54,12 +54,14 @@ def in_flight(
         and not set(keys).isdisjoint(state.claim.assets)
         and (ours is None or goes_before(state.claim, ours))
     ]
-    pairs: set[tuple[str, str]] = set()
+    pairs: dict[tuple[str, str], ClaimState] = {}
     receipts: list[Receipt] = []
     for state in claims:
         finished = fold(finished_receipts(store, state.claim.run_id))
         receipts.extend(finished.values())
-        pairs |= {pair for pair in _held(store, state.claim, entities) if pair not in finished}
+        for pair in _held(store, state.claim, entities):
+            if pair not in finished:
+                pairs.setdefault(pair, state)  # the one that goes first comes first
     return InFlight(claims, pairs, receipts)
 
 
