@@ -10,7 +10,6 @@ from klio_dagster.core.record import Records
 from klio_dagster.core.request import Request
 from klio_dagster.core.state import State, entities_in
 from klio_dagster.defs.group import EntityGroup
-from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.in_flight import InFlight, with_receipts
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.sources import SourceListing, SourcePattern, list_sources
@@ -26,7 +25,8 @@ class Gathered:
         selected: names of the assets that may run, upstream first.
         knowledge: what the plan is made from.
         listings: source pattern to what its one listing found.
-        outside: key path of an outside entity asset to entity to where its output lies.
+        outside: key path of an outside entity asset to entity to where its output lies; None
+            where its record does not say.
         in_flight: what live runs hold.
     """
 
@@ -34,7 +34,7 @@ class Gathered:
     selected: tuple[str, ...]
     knowledge: Knowledge
     listings: Mapping[str, SourceListing]
-    outside: Mapping[str, Mapping[str, Outside]]
+    outside: Mapping[str, Mapping[str, Outside | None]]
     in_flight: InFlight
 
     def only(self, entities: Sequence[str]) -> "Gathered":
@@ -89,13 +89,16 @@ def gather(
     # A refused id is never looked up: a database does not even take all of them.
     entities = [entity for entity in request.entities if id_problem(entity) is None]
     records = ledger.records([*(group.keys[name] for name in read), *entity_deps], entities)
-    records = with_receipts(records, in_flight.receipts)
+    records = dict(with_receipts(records, in_flight.receipts))
+    stored = {key: _stored(ledger, key, entities) for key in entity_deps}
+    for key, known in stored.items():
+        records[key] = {e: record for e, record in records[key].items() if known.get(e)}
     listings = {pattern: list_sources(SourcePattern.parse(pattern), store) for pattern in patterns}
     return Gathered(
         request=request,
         selected=names,
         listings=listings,
-        outside={key: _stored(ledger, key, entities) for key in entity_deps},
+        outside=stored,
         in_flight=in_flight,
         knowledge=Knowledge(
             records=_by_name(records, group, [*read, *entity_deps]),
@@ -122,20 +125,14 @@ def _by_name(records: Records, group: EntityGroup, names: Sequence[str]) -> Reco
     return {name: records.get(group.keys.get(name, name), {}) for name in names}
 
 
-def _stored(ledger: Ledger, key: str, entities: Sequence[str]) -> dict[str, Outside]:
+def _stored(ledger: Ledger, key: str, entities: Sequence[str]) -> dict[str, Outside | None]:
     """Where the outputs of another group lie, as its materialisations say.
 
-    Raises:
-        ConfigError: a materialisation does not say it.
+    What people report by hand, in the UI for instance, does not say it.
     """
-    found: dict[str, Outside] = {}
+    found: dict[str, Outside | None] = {}
     for entity, metadata in ledger.latest_metadata(key, entities).items():
         uri, codec = metadata.get("uri"), metadata.get("codec")
-        if not isinstance(uri, str) or not isinstance(codec, dict):
-            raise ConfigError(
-                f"partition '{entity}' has no uri and codec in its metadata",
-                where=f"asset '{key}'",
-                fix="only assets made by @klio_assets can be loaded as a dependency",
-            )
-        found[entity] = Outside(uri=uri, codec=codec)
+        is_ours = isinstance(uri, str) and isinstance(codec, dict)
+        found[entity] = Outside(uri=uri, codec=codec) if is_ours else None
     return found

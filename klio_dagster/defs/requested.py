@@ -134,16 +134,23 @@ def _listed(store: Store, path: str) -> list[str]:
     entities: list[str] = []
     # Bytes: a text would also be split at U+2028, which JSON allows inside of an id.
     for number, line in enumerate(data.splitlines(), start=1):
-        try:
-            match json.loads(line.decode()):
-                case {"entity": str(entity)}:
-                    entities.append(entity)
-                case other:
-                    raise ValueError(other)
-        except ValueError as error:
+        entity = _entity_in(line)
+        if entity is None:
             raise ConfigError(
                 f"line {number} is no entity",
                 where=store.uri(path),
                 fix='write a line like {"entity": "track-1"} for each',
-            ) from error
+            )
+        entities.append(entity)
     return entities
+
+
+def _entity_in(line: bytes) -> str | None:
+    try:
+        match json.loads(line.decode()):
+            case {"entity": str(entity)}:
+                return entity
+            case _:
+                return None
+    except ValueError:
+        return None

@@ -42,9 +42,9 @@ def tasks(plan: Plan, group: EntityGroup, gathered: Gathered) -> Iterator[Task]:
             versions=versions,
             sources=sources,
             outside={
-                key: at[entity]
+                key: stored
                 for key, at in gathered.outside.items()
-                if entity in at and any(key in each.outside for each in inputs)
+                if (stored := at.get(entity)) and any(key in each.outside for each in inputs)
             },
         )
 
@@ -144,5 +144,11 @@ def _failure(
     for dep in (*inputs.assets, *inputs.outside):
         is_loaded = dep not in gathered.selected and dep not in gathered.knowledge.shared_versions
         if is_loaded and _version(gathered, dep, entity) is None:
+            if entity in gathered.outside.get(dep, {}):
+                return Failure(
+                    reason,
+                    f"'{dep}' cannot be loaded: its record has no uri and codec, as if reported by"
+                    " hand; compute it again with force",
+                )
             return Failure(reason, f"'{dep}' has no output yet; compute it first")
     return Failure(reason, "an input is missing")
