@@ -1,0 +1,101 @@
+"""Runs that Dagster itself gave a partition or a range, as the UI starts them."""
+
+import dagster as dg
+import pytest
+
+from klio_dagster.defs import recorder
+from tests.flows.catalogue import Catalogue, all_of, tracks
+
+RANGE = {
+    "dagster/asset_partition_range_start": "b",
+    "dagster/asset_partition_range_end": "d",
+}
+
+
+def statuses(catalogue: Catalogue, asset: str, entities: str) -> dict[str, str | None]:
+    by_partition = catalogue.instance.get_status_by_partition(
+        dg.AssetKey(asset), list(entities), partitions_def=tracks().partitions_def
+    )
+    assert by_partition is not None
+    return {entity: status.value if status else None for entity, status in by_partition.items()}
+
+
+def materializations(catalogue: Catalogue, run_id: str) -> int:
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    return len(catalogue.instance.all_logs(run_id, of_type=kind))
+
+
+def test_a_run_of_one_partition_computes_that_one(computed: Catalogue) -> None:
+    computed.register("c", "d")
+    computed.put("tracks/c.txt", b"third")
+
+    run = computed.run(tracks(), partition_key="c")
+
+    assert run.success
+    assert run.counts("materialized") == all_of(1)
+    assert computed.materialized("report") == {"a", "b", "c"}
+    assert materializations(computed, run.run_id) == 3, "Dagster adds none of its own"
+    assert statuses(computed, "report", "acd") == {
+        "a": "MATERIALIZED",
+        "c": "MATERIALIZED",
+        "d": None,
+    }
+
+
+def test_a_run_of_one_bad_partition_shows_it_failed(computed: Catalogue) -> None:
+    computed.register("c")
+    computed.put("tracks/c.txt", b"bad")
+
+    run = computed.run(tracks(), partition_key="c")
+
+    assert run.error.startswith("1 failed, 2 blocked by them: c: ValueError: it says bad")
+    for asset in all_of(0):
+        assert statuses(computed, asset, "abc") == {
+            "a": "MATERIALIZED",
+            "b": "MATERIALIZED",
+            "c": "FAILED",
+        }
+
+
+def test_a_run_of_a_range_computes_what_is_missing_in_it(computed: Catalogue) -> None:
+    computed.register("c", "d", "e")
+    for entity in "cde":
+        computed.put(f"tracks/{entity}.txt", b"more")
+
+    run = computed.run(tracks(), tags=RANGE)
+
+    assert run.success
+    assert run.counts("materialized") == all_of(2)
+    assert run.counts("skipped") == all_of(1)
+    assert computed.materialized("mel") == set("abcd")
+    assert materializations(computed, run.run_id) == 6, "Dagster adds none of its own"
+
+
+def test_the_runs_log_tells_how_far_it_is(
+    computed: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_SAID_EVERY_S", 0.0)
+    computed.register("c")
+    computed.put("tracks/c.txt", b"third")
+
+    run = computed.run(tracks(), entities="all")
+
+    assert run.log[0] == "computing 3 outputs"
+    assert "3 done, 0 failed, 0 left of 3" in run.log
+    assert run.log[-1] == "; ".join(
+        f"{asset}: 1 materialized, 2 skipped, 0 failed" for asset in all_of(0)
+    )
+
+
+def test_a_setting_that_hides_failed_partitions_warns_in_one_line(
+    computed: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
+
+    run = computed.run(tracks(), entities="all")
+
+    assert run.success
+    assert run.log[0] == (
+        "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS is set:"
+        " unset it, or failed entities are not shown failed"
+    )
