@@ -160,6 +160,7 @@ def test_what_a_dead_run_finished_is_recorded_under_that_run(instance, kind):
     made = instance.fetch_materializations(dg.AssetKey("recording"), limit=5).records
     assert [(event.run_id, event.partition_key) for event in made] == [(dead.run_id, "a")]
     assert made[0].timestamp == recording("a").finished_at
+    assert made[0].event_log_entry.job_name == dead.job_name
     assert [f.run_id for f in ledger.failures(["recording"], None)] == [dead.run_id]
 
 
