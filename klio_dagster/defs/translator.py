@@ -32,13 +32,13 @@ class KlioTranslator:
     def get_source_spec(self, pattern: str) -> dg.AssetSpec:
         """The spec of the external asset that a source pattern is.
 
-        `tracks/{entity}.flac` becomes the key `source/tracks/flac`.
+        `tracks/{entity}.flac` becomes the key `source/tracks_flac`.
         """
         scheme, _, rest = pattern.rpartition("://")
         parts: Sequence[str] = [scheme, *_TOKEN.sub("/", rest).split("/")]
         named = [_NOT_OF_A_KEY.sub("_", part).strip("_") for part in parts]
         return dg.AssetSpec(
-            key=dg.AssetKey(["source", *(part for part in named if part)]),
+            key=dg.AssetKey(["source", "_".join(part for part in named if part)]),
             description=f"Recordings as they lie at `{pattern}`, one partition an entity.",
             kinds={"source"},
         )

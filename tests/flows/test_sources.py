@@ -9,7 +9,7 @@ from klio_dagster.core.asset import EntityAsset
 from tests.flows import flow_jobs as jobs
 from tests.flows.catalogue import Catalogue, all_of, group, tracks
 
-SOURCE = dg.AssetKey(["source", "tracks", "txt"])
+SOURCE = dg.AssetKey(["source", "tracks_txt"])
 
 
 def test_each_kind_of_pattern_finds_its_files(catalogue: Catalogue, tmp_path: Path) -> None:
