@@ -21,6 +21,7 @@ _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (\S+\.(?:py|yaml|toml))\n")
 _EXIT_CODE = re.compile(r"# exit code (\d+)$")
 _PATIENCE_S = 300
+_PROGRESS = re.compile(r"^.*: \d+ done, \d+ failed, .*\n", re.MULTILINE)  # of runs beyond 5 s
 # Not executed: `make` because its targets run for minutes, and one of them these very tests;
 # `klio dev` because it does not end. That they exist is checked all the same.
 _ONLY_CHECKED = re.compile(r"make \S+$|klio dev\b")
@@ -141,7 +142,7 @@ class Reader:
         assert done.returncode == code, (
             f"{where}: {command[-3:]} ended with {done.returncode}:\n{done.stdout}"
         )
-        return done.stdout
+        return _PROGRESS.sub("", done.stdout)
 
 
 def _check_run_config(text: str) -> None:
