@@ -88,7 +88,11 @@ class ReceiptTail:
     def new(self) -> Iterator[list[Receipt]]:
         """What was written since the last call, a bounded list at a time."""
         for name in _part_names(self._folder):
-            with (self._folder / name).open("rb") as part:
+            try:
+                part = (self._folder / name).open("rb")
+            except FileNotFoundError:  # compacted since it was listed: the ledger has it
+                continue
+            with part:
                 part.seek(self._read.get(name, 0))
                 rest = b""
                 while data := part.read(_READ_AT_ONCE):
