@@ -110,7 +110,7 @@ def source_assets(*groups: dg.AssetsDefinition) -> list[dg.AssetSpec]:
         if group is None:
             raise ConfigError(
                 "it was not made by @klio_assets",
-                where=f"source_assets({assets!r})",
+                where=f"source_assets of '{', '.join(k.to_user_string() for k in assets.keys)}'",
                 fix="give it the groups only",
             )
         specs |= {spec.key: spec for spec in group.sources.values()}

@@ -132,7 +132,9 @@ def _stored(ledger: Ledger, key: str, entities: Sequence[str]) -> dict[str, Outs
     """
     found: dict[str, Outside | None] = {}
     for entity, metadata in ledger.latest_metadata(key, entities).items():
-        uri, codec = metadata.get("uri"), metadata.get("codec")
-        is_ours = isinstance(uri, str) and isinstance(codec, dict)
-        found[entity] = Outside(uri=uri, codec=codec) if is_ours else None
+        match metadata:
+            case {"uri": str(uri), "codec": dict(codec)}:
+                found[entity] = Outside(uri=uri, codec=codec)
+            case _:
+                found[entity] = None
     return found
