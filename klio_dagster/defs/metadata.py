@@ -11,6 +11,7 @@ from klio_dagster.ledger.events import storable
 
 _SHOWN_BYTES = 20_000  # of a figure: a page of the UI loads those of all events it shows
 _DIGITS = 6
+_DIGITS_OF_TIMES = 3
 
 
 def metadata_of(receipt: Receipt) -> dict[str, dg.MetadataValue]:
@@ -25,8 +26,11 @@ def metadata_of(receipt: Receipt) -> dict[str, dg.MetadataValue]:
     for name, value in receipt.metadata.items():
         shown[name] = _value(value)
     shown["bytes"] = dg.MetadataValue.int(receipt.size)
-    shown["seconds"] = _value(receipt.finished_at - receipt.started_at)
-    shown["cpu_seconds"] = _value(receipt.cpu_s)
+    for name, seconds in (
+        ("seconds", receipt.finished_at - receipt.started_at),
+        ("cpu_seconds", receipt.cpu_s),
+    ):
+        shown[name] = dg.MetadataValue.float(_rounded(seconds, _DIGITS_OF_TIMES))
     shown["uri"] = dg.MetadataValue.path(receipt.uri)
     shown["codec"] = dg.MetadataValue.json(dict(receipt.codec))
     return shown
@@ -48,13 +52,13 @@ def _value(value: Scalar) -> dg.MetadataValue:
         case float():
             if not math.isfinite(value):  # the web page's GraphQL has no such number
                 return dg.MetadataValue.text(str(value))
-            return dg.MetadataValue.float(_rounded(value))
+            return dg.MetadataValue.float(_rounded(value, _DIGITS))
         case str():
             return dg.MetadataValue.text(storable(value))
 
 
-def _rounded(value: float) -> float:
-    """Six significant digits: the UI would show seventeen."""
+def _rounded(value: float, digits: int) -> float:
+    """So many significant digits: the UI would show seventeen."""
     if value == 0:
         return value
-    return round(value, _DIGITS - 1 - math.floor(math.log10(abs(value))))
+    return round(value, digits - 1 - math.floor(math.log10(abs(value))))

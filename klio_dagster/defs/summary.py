@@ -116,13 +116,13 @@ def failure_of(summary: Summary, list_uri: str) -> dg.Failure:
         )
         for failure in shown
     ]
-    metadata: dict[str, dg.MetadataValue] = {
-        "failed": dg.MetadataValue.int(len(summary.failures)),
-        "blocked": dg.MetadataValue.int(len(summary.blocked)),
-        "full_list": dg.MetadataValue.path(list_uri),
-    }
+    # The run's page shows the first lines in place: the table before the counts.
+    metadata: dict[str, dg.MetadataValue] = {}
     if rows:
         metadata["first_failures"] = dg.MetadataValue.table(rows)
+    metadata["failed"] = dg.MetadataValue.int(len(summary.failures))
+    metadata["blocked"] = dg.MetadataValue.int(len(summary.blocked))
+    metadata["full_list"] = dg.MetadataValue.path(list_uri)
     first = f": {_printable(shown[0]['entity'])}: {shown[0]['error']}" if shown else ""
     return dg.Failure(
         description=f"{len(summary.failures)} failed, {len(summary.blocked)} blocked by them"

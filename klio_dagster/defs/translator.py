@@ -10,6 +10,7 @@ from klio_dagster.core.asset import EntityAsset
 
 _TOKEN = re.compile(r"\{entity(:path)?\}|\*")
 _NOT_OF_A_KEY = re.compile(r"[^A-Za-z0-9_]+")
+_FOR_CALLERS = ("Args:", "Raises:")  # parts of a docstring that say nothing of the output
 
 
 class KlioTranslator:
@@ -22,7 +23,7 @@ class KlioTranslator:
         """The spec of an entity asset."""
         return dg.AssetSpec(
             key=dg.AssetKey([asset.name]),
-            description=asset.description or inspect.getdoc(asset.transform),
+            description=asset.description or _described(asset.transform),
             group_name=asset.group_name,
             kinds={*asset.kinds} or {"python", asset.output.suffix.lstrip(".")},
             owners=list(asset.owners),
@@ -37,8 +38,16 @@ class KlioTranslator:
         scheme, _, rest = pattern.rpartition("://")
         parts: Sequence[str] = [scheme, *_TOKEN.sub("/", rest).split("/")]
         named = [_NOT_OF_A_KEY.sub("_", part).strip("_") for part in parts]
+        name = "_".join(part for part in named if part)
         return dg.AssetSpec(
-            key=dg.AssetKey(["source", "_".join(part for part in named if part)]),
-            description=f"Recordings as they lie at `{pattern}`, one partition an entity.",
+            key=dg.AssetKey(["source", name] if name else ["source"]),
+            description=f"Recordings as they lie at `{pattern}`, one partition an entity. Their "
+            "versions are observed; no run makes them, so Dagster counts none as filled.",
             kinds={"source"},
         )
+
+
+def _described(transform: object) -> str | None:
+    """What the docstring says of the output."""
+    paragraphs = (inspect.getdoc(transform) or "").split("\n\n")
+    return "\n\n".join(p for p in paragraphs if not p.startswith(_FOR_CALLERS)) or None

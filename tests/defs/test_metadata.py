@@ -32,7 +32,7 @@ def values(**fields):
 def test_every_output_says_where_it_lies_how_it_is_loaded_and_what_it_cost():
     assert values() == {
         "bytes": 12_345,
-        "seconds": 0.123457,
+        "seconds": 0.123,
         "cpu_seconds": 0.1,
         "uri": "/data/recording/a.flac",
         "codec": {"name": "audio", "format": "flac"},
