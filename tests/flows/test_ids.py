@@ -16,47 +16,39 @@ REFUSED = {
 }
 
 
-def test_bad_ids_are_refused_one_by_one_and_all_others_are_done(catalogue: Catalogue) -> None:
-    made = group(EntityAsset("named", jobs.named, output=Json()))
-    catalogue.register(*ODD)
-
-    run = catalogue.run(made, entities=[*REFUSED, *ODD])
-
-    assert not run.success
-    assert run.failures == {(e, None): f"invalid_id: {why}" for e, why in REFUSED.items()}
-    assert run.counts("materialized") == {"named": len(ODD)}
-    assert run.counts("failed") == {"named": len(REFUSED)}
-    assert catalogue.materialized("named") == set(ODD)
-    assert run.error.startswith(r"6 failed, 0 blocked by them: 'nul\x00inside': invalid_id: ")
-
-
-def test_no_id_makes_us_write_outside_the_store(catalogue: Catalogue) -> None:
-    made = group(EntityAsset("named", jobs.named, output=Json()))
-    catalogue.register(*ODD)
-    above = catalogue.folder.parent
-
-    assert catalogue.run(made, entities="all").success
-
-    assert {path.name for path in above.iterdir()} == {"home", "store"}
-    assert {path.name for path in catalogue.folder.iterdir()} == {"_klio", "named"}
-    stored = list((catalogue.folder / "named").rglob("*.json"))
-    assert len(stored) == len(ODD)
-    assert {catalogue.load(str(path.relative_to(catalogue.folder)))["id"] for path in stored} == {
-        *ODD
-    }
-
-
-def test_no_id_makes_us_read_outside_of_the_sources(catalogue: Catalogue) -> None:
-    made = group(EntityAsset("recording", jobs.text, source="tracks/{entity}", output=Json()))
+def test_bad_ids_are_refused_one_by_one_and_odd_ones_stay_inside_the_store(
+    catalogue: Catalogue,
+) -> None:
+    made = group(
+        EntityAsset("named", jobs.named, output=Json()),
+        EntityAsset("recording", jobs.text, source="tracks/{entity}", output=Json()),
+    )
     outside = catalogue.folder.parent / "secret"
     outside.write_bytes(b"secret")
     catalogue.put("private", b"private")
     catalogue.put("tracks/good", b"good")
-    asked = ["../private", "../../secret", str(outside), "good"]
-    catalogue.register(*asked)
+    odd = [*ODD, "good", "../private", "../../secret", str(outside)]
+    catalogue.register(*odd)
 
-    run = catalogue.run(made, entities=asked)
+    run = catalogue.run(made, entities=[*REFUSED, *odd])
 
-    assert run.counts("materialized") == {"recording": 1}
+    refused = {(e, None): f"invalid_id: {why}" for e, why in REFUSED.items()}
     missing = f"no file matches 'tracks/{{entity}}' in {catalogue.folder}/tracks; put it there"
-    assert run.failures == {(e, "recording"): f"input_missing: {missing}" for e in asked[:3]}
+    unread = {(e, "recording"): f"input_missing: {missing}" for e in odd if e != "good"}
+    assert run.failures == refused | unread
+    assert run.error.startswith(r"18 failed, 0 blocked by them: 'nul\x00inside': invalid_id: ")
+    assert run.counts("materialized") == {"named": len(odd), "recording": 1}
+    assert run.counts("failed") == {
+        "named": len(REFUSED),
+        "recording": len(REFUSED) + len(odd) - 1,
+    }
+    assert catalogue.materialized("named") == set(odd)
+
+    above = {path.name for path in catalogue.folder.parent.iterdir()}
+    assert above == {"home", "store", "secret"}
+    inside = {path.name for path in catalogue.folder.iterdir()}
+    assert inside == {"_klio", "named", "recording", "private", "tracks"}
+    stored = [
+        path.relative_to(catalogue.folder) for path in (catalogue.folder / "named").rglob("*.json")
+    ]
+    assert sorted(catalogue.load(str(path))["id"] for path in stored) == sorted(odd)
