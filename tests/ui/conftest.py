@@ -1,0 +1,40 @@
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.ui.served import CHROMIUM, Project, Ui, browser, served
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The demo catalogue, registered."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed (tools/debian-packages.sh)")
+    project = Project(tmp_path_factory.mktemp("ui"))
+    project.klio("entities", "sync")
+    return project
+
+
+@pytest.fixture(scope="session")
+def first_run(project: Project) -> str:
+    """The id of the run that has computed the demo catalogue."""
+    return project.klio("run")["run_id"]
+
+
+@pytest.fixture(scope="session")
+def ui(project: Project, first_run: str) -> Iterator[Ui]:
+    with served(project) as ui:
+        yield ui
+
+
+@pytest.fixture(scope="session")
+def _browser() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def page(_browser: Browser) -> Iterator[Page]:
+    with _browser.new_page(viewport={"width": 1600, "height": 900}) as page:
+        yield page
