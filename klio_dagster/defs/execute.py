@@ -84,7 +84,9 @@ def execute(
     )
     if os.environ.get(_SUBSETS):
         context.log.warning(f"{_SUBSETS} is set: unset it, or failed entities are not shown failed")
-    # Written before anything is read: a run that plans later sees us.
+    for run_id in fold_dead_runs(store, run.ledger, context.instance):
+        context.log.info(f"run {run_id} had died; what it finished is recorded")
+    # Written before the ledger is read: a run that plans later sees us.
     claim = open_claim(store, run.id, assets=run.keys)
     with Heartbeat(claim):
         try:
@@ -105,8 +107,6 @@ def execute(
 
 def _under_claim(run: _Run, claim: OpenClaim) -> Summary:
     """Plan, compute and record while the claim holds; a kill at any line loses nothing finished."""
-    for run_id in fold_dead_runs(run.store, run.ledger, run.context.instance):
-        run.context.log.info(f"run {run_id} had died; what it finished is recorded")
     gathered, plan = _settled_plan(run, claim)
     _refuse_to_wait(plan, run.group, gathered.in_flight)
     observe_sources(run.ledger, run.identity, run.group, gathered)
@@ -117,7 +117,9 @@ def _under_claim(run: _Run, claim: OpenClaim) -> Summary:
     summary.add(failures)
     if summary.has_failures:
         run.ledger.mark_failed(run.identity, summary.failed_pairs)
-        run.store.put(failures_path(run.id), summary.failure_lines())
+        # Another group of the same Dagster run may have written its own before.
+        listed = run.store.get_or_none(failures_path(run.id)) or b""
+        run.store.put(failures_path(run.id), listed + summary.failure_lines())
     compact(run.store, run.id)  # all of it is recorded: no plan reads it again
     return summary
 

@@ -16,7 +16,7 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from klio_dagster.errors import ConfigError, KlioError
+from klio_dagster.errors import ConfigError, EntitiesInFlightError, KlioError
 from klio_dagster.store.layout import OPEN_PREFIX, beat_path, claim_path
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
 
@@ -186,6 +186,7 @@ def open_claim(
 
     Raises:
         ConfigError: the store does not let us write, or the run id cannot name a folder.
+        EntitiesInFlightError: the run holds a claim already, for another group of it.
         StoreUnavailableError: the store did not answer.
     """
     pid = os.getpid()
@@ -204,7 +205,12 @@ def open_claim(
     # The claim's own time decides who goes first, and only after it can be seen: were it taken
     # before, another run could read all claims, miss this one, and still have to give way to it.
     # Until the second write readers take the object's time, which is the same.
-    _write(store, claim)
+    if not store.put_if_absent(claim_path(run_id), _encoded(claim)):
+        raise EntitiesInFlightError(
+            "another group of this run is computing into the same store",
+            where=f"run {run_id}",
+            fix="give Definitions executor=dg.in_process_executor, or use `klio run`",
+        )
     claim = replace(claim, created=store.head(claim_path(run_id)).modified.timestamp())
     _write(store, claim)
     opened = OpenClaim(store, claim)
@@ -298,7 +304,11 @@ def _order(claim: Claim) -> tuple[float, str]:
 
 
 def _write(store: ObjectStore, claim: Claim) -> None:
-    store.put(claim_path(claim.run_id), json.dumps(asdict(claim), indent=1).encode())
+    store.put(claim_path(claim.run_id), _encoded(claim))
+
+
+def _encoded(claim: Claim) -> bytes:
+    return json.dumps(asdict(claim), indent=1).encode()
 
 
 def _parse(data: bytes, info: ObjectInfo, uri: str) -> Claim:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from klio_dagster.errors import ConfigError, StoreUnavailableError
+from klio_dagster.errors import ConfigError, EntitiesInFlightError, StoreUnavailableError
 from klio_dagster.store.claims import (
     ClaimState,
     Heartbeat,
@@ -315,3 +315,15 @@ def test_only_a_living_process_has_a_start_time(holder: subprocess.Popen[bytes])
 
     assert before is not None
     assert process_started(holder.pid) is None
+
+
+def test_two_groups_of_one_run_never_hold_at_the_same_time():
+    store = MemoryStore()
+    first = open_claim(store, "r1", assets=["mel"])
+
+    with pytest.raises(EntitiesInFlightError, match="another group of this run"):
+        open_claim(store, "r1", assets=["labels"])
+    first.close()
+    second = open_claim(store, "r1", assets=["labels"])
+
+    assert second.claim.assets == ("labels",)
