@@ -1,0 +1,84 @@
+"""`make screenshots`: the pictures of Dagster's UI in docs/images, of the demo catalogue."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from playwright.sync_api import Browser, Page, expect  # noqa: E402 - the project's folder comes first
+
+from tests.ui.served import CHROMIUM, Project, Ui, browser, served  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+GOOD = "loop_breakbeat"
+OVERWRITTEN = "guit_harmonics"
+"""A track that has worked, and fails once its recording is no audio any more."""
+
+
+def main() -> int:
+    """Take them all.
+
+    Returns:
+        0; 1 if there is no browser.
+    """
+    if CHROMIUM is None:
+        print("Chromium is not installed; sh tools/debian-packages.sh", file=sys.stderr)
+        return 1
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project(Path(folder))
+        project.klio("entities", "sync")
+        project.klio("run")
+        with served(project) as ui, browser() as started:
+            asset_graph(started, ui)
+            partition(started, ui)
+            project.recording(OVERWRITTEN).write_text("not a recording any more")
+            project.klio("run", OVERWRITTEN)
+            failed_partition(started, ui)
+    return 0
+
+
+def asset_graph(started: Browser, ui: Ui) -> None:
+    """The assets, large enough to be read."""
+    page = opened(started, 1400, 500)
+    page.goto(f"{ui.address}/asset-groups")
+    page.get_by_text("Hide navigation").click()
+    page.reload()  # fits the graph into the room that is now there
+    expect(page.get_by_text("2 failed").first).to_be_visible()
+    taken(page, "asset-graph")
+
+
+def partition(started: Browser, ui: Ui) -> None:
+    """A track that is done: how it sounds, and its numbers."""
+    page = opened(started, 1280, 710)
+    page.goto(ui.partition("recording", GOOD))
+    expect(page.get_by_role("img", name="waveform")).to_be_visible()
+    taken(page, "partition")
+
+
+def failed_partition(started: Browser, ui: Ui) -> None:
+    """A track that failed: why, and how to see it again."""
+    page = opened(started, 1400, 820)
+    page.goto(ui.partition("recording", OVERWRITTEN))
+    expect(page.get_by_text("no audio that can be read").first).to_be_visible()
+    taken(page, "failed-partition")
+
+
+def opened(started: Browser, width: int, height: int) -> Page:
+    """An empty page of so many pixels, drawn twice as fine."""
+    return started.new_page(viewport={"width": width, "height": height}, device_scale_factor=2)
+
+
+def taken(page: Page, name: str) -> None:
+    """Take the picture once the page is at rest, and close it."""
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1000)  # what moves comes to its end
+    page.screenshot(path=IMAGES / f"{name}.png")
+    print(f"docs/images/{name}.png")
+    page.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
