@@ -102,12 +102,25 @@ def merge(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "run_id": summaries[-1]["run_id"],
         "seconds": round(sum(each["seconds"] for each in summaries), 3),
         "assets": {key: counts for each in summaries for key, counts in each["assets"].items()},
-        "failures": [failure for each in summaries for failure in each["failures"]],
+        "failures": _each_once([f for each in summaries for f in each["failures"]]),
         "blocked": sum(each["blocked"] for each in summaries),
     }
     if len(summaries) > 1:
         merged["run_ids"] = [each["run_id"] for each in summaries]
     return merged
+
+
+def _each_once(failures: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The failures; an id that every group refused is one failure."""
+    refused: set[str] = set()
+    kept: list[Mapping[str, Any]] = []
+    for failure in failures:
+        if failure["asset"] is None:
+            if failure["entity"] in refused:
+                continue
+            refused.add(failure["entity"])
+        kept.append(failure)
+    return kept
 
 
 def _create(project: Project, group: ProjectGroup, asked: Asked, number: int) -> str:

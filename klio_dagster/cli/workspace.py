@@ -1,16 +1,13 @@
 """Where a project lies, and which definitions it names."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from klio_dagster.defs.folder import PYPROJECT, WORKSPACE, dagster_table, project_folder
 from klio_dagster.errors import ConfigError
-
-WORKSPACE = "workspace.yaml"
-_PYPROJECT = "pyproject.toml"
 
 
 def find_folder(start: Path) -> Path:
@@ -19,15 +16,11 @@ def find_folder(start: Path) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    upwards = [start, *start.parents]
-    for folder in upwards:
-        if (folder / WORKSPACE).is_file():
-            return folder
-    for folder in upwards:
-        if _dagster_table(folder):
-            return folder
+    folder = project_folder(start)
+    if folder is not None:
+        return folder
     raise ConfigError(
-        f"no {WORKSPACE} and no {_PYPROJECT} with [tool.dg] here or above",
+        f"no {WORKSPACE} and no {PYPROJECT} with [tool.dg] here or above",
         where=f"folder '{start}'",
         fix="go to the project's folder",
     )
@@ -48,7 +41,7 @@ def workspace_of(folder: Path) -> Mapping[str, Any]:
         if isinstance(content, dict):
             return content
         raise ConfigError("it has no load_from", where=str(path), fix="name your definitions in it")
-    table = _dagster_table(folder)
+    table = dagster_table(folder)
     target = {
         "module_name": table.get("code_location_target_module")
         or table.get("module_name")
@@ -57,19 +50,3 @@ def workspace_of(folder: Path) -> Mapping[str, Any]:
         "working_directory": str(folder),
     }
     return {"load_from": [{"python_module": target}]}
-
-
-def _dagster_table(folder: Path) -> Mapping[str, Any]:
-    """`[tool.dg.project]` or `[tool.dagster]`; empty if there is neither.
-
-    Raises:
-        ConfigError: the file is not TOML.
-    """
-    path = folder / _PYPROJECT
-    if not path.is_file():
-        return {}
-    try:
-        tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(error), where=str(path), fix="mend it") from error
-    return tool.get("dg", {}).get("project") or tool.get("dagster") or {}

@@ -51,7 +51,8 @@ class EntityStep:
         deps: names of the group, or a Dagster asset key or definition for an asset outside it.
         params: JSON keyword arguments of the transform; part of the code version.
         timeout_s: seconds after which one computation fails, > 0.
-        code_version: replaces the automatic one, the hash of the transform's syntax tree.
+        code_version: stands for the transform's source instead of the hash of its syntax tree;
+            params and codec still count.
 
     Raises:
         ConfigError: something of this does not fit together.

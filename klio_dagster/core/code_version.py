@@ -16,6 +16,7 @@ from klio_dagster.errors import ConfigError
 # `ctx` follows from the place of a name; the others only say how something was written.
 _NOT_MEANING = frozenset({"ctx", "kind", "type_comment"})
 _HEX_DIGITS = 16
+_SHORT = 8
 
 
 def code_versions(chain: Chain) -> Mapping[str, str]:
@@ -34,7 +35,7 @@ def code_versions(chain: Chain) -> Mapping[str, str]:
             for dep in part.dependencies
             if not dep.is_outside and not isinstance(chain.part(dep.name), EntityAsset)
         }
-        own = part.code_version or _automatic(part)
+        own = _own(part)
         versions[name] = _hash([own, steps]) if steps else own
     return versions
 
@@ -52,8 +53,11 @@ def syntax_hash(source: str) -> str:
     return digest.hexdigest()[:_HEX_DIGITS]
 
 
-def _automatic(part: EntityStep) -> str:
+def _own(part: EntityStep) -> str:
+    """Of the transform with its params and codec; a given version stands for the source only."""
     codec = [part.output.name, part.output.to_json()] if isinstance(part, EntityAsset) else None
+    if part.code_version is not None:
+        return f"{part.code_version}.{_hash([dict(part.params), codec])[:_SHORT]}"
     return _hash([_source_hash(part.transform, part.where), dict(part.params), codec])
 
 

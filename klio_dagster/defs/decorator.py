@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from klio_dagster.codecs.registry import codec_to_json
 from klio_dagster.core.asset import Dep, EntityStep
 from klio_dagster.core.code_version import code_versions
 from klio_dagster.core.graph import Chain
@@ -153,12 +154,14 @@ def _keys(
     keys = {name: spec.key.to_user_string() for name, spec in (*specs.items(), *sources.items())}
     for asset in chain.assets:
         check_asset(keys[asset.name])
+        codec_to_json(asset.output)  # workers could not make another one again
         keys.update({dep: dep for dep in chain.inputs(asset.name).outside})
     owners: dict[str, str] = {}
     for name, key in keys.items():
-        if owners.setdefault(key, name) != name:
+        # Folded, because the key names a folder and some file systems fold it.
+        if owners.setdefault(key.casefold(), name) != name:
             raise ConfigError(
-                f"'{owners[key]}' and '{name}' have the same asset key '{key}'",
+                f"'{owners[key.casefold()]}' and '{name}' have the same asset key '{key}'",
                 where="klio_assets",
                 fix="rename one, or give it another key in a KlioTranslator",
             )

@@ -21,7 +21,7 @@ from klio_dagster.defs.summary import Summary, failure_of
 from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
 from klio_dagster.engine.launch import carry_out
 from klio_dagster.engine.progress import Progress
-from klio_dagster.errors import EntitiesInFlightError
+from klio_dagster.errors import EntitiesInFlightError, RunError
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import InFlight, in_flight
 from klio_dagster.ledger.internals.definitions import partitions_by_key
@@ -82,6 +82,8 @@ def execute(
         ledger=ledger_of(context.instance, context, describe=metadata_of),
         identity=RunIdentity.of_context(context),
     )
+    # Also for runs from the UI: trying the whole run again would try what failed for good.
+    context.instance.add_run_tags(run.id, {"dagster/retry_on_asset_or_op_failure": "false"})
     if os.environ.get(_SUBSETS):
         context.log.warning(f"{_SUBSETS} is set: unset it, or failed entities are not shown failed")
     for run_id in fold_dead_runs(store, run.ledger, context.instance):
@@ -140,8 +142,10 @@ def _settled_plan(run: _Run, claim: OpenClaim) -> tuple[Gathered, Plan]:
             in_flight=others,
         )
         plan = gathered.plan(run.group)
+        # A run that died meanwhile holds nothing any more, and may have finished some of it.
+        died = fold_dead_runs(run.store, run.ledger, run.context.instance)
         again = in_flight(run.store, run.keys, entities, claim.claim)
-        if again.runs == others.runs:
+        if again.runs == others.runs and not died:
             break
         others = again
     if wanted.state is None:
@@ -179,16 +183,23 @@ def _compute(run: _Run, claim: OpenClaim, plan: Plan, gathered: Gathered, summar
     manifest = write_manifest(run.store, run.id, run.engine, plan, run.group, gathered)
     claim.set_manifest(manifest_head(run.id))
     run.context.log.info(f"computing {outputs} outputs")
+    progress = Progress(outputs, time.monotonic)
     recorder = Recorder(
         run.ledger,
         run.identity,
         summary,
-        Progress(outputs, time.monotonic),
+        progress,
         say=run.context.log.info,
         watch=watch_progress.get(_nobody),
     )
     carry_out(manifest, run.store, on_receipts=recorder.add, on_output=_print_output)
     recorder.flush()
+    if progress.left:
+        raise RunError(
+            f"{progress.left} outputs have no receipt",
+            where=f"run {run.id}",
+            fix="what is done stays done: run again, and report this",
+        )
 
 
 def _nobody(_progress: Progress) -> None:

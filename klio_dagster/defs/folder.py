@@ -1,16 +1,40 @@
 """The folder of a project: where its workspace.yaml lies."""
 
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-_MARKS = ("workspace.yaml", "pyproject.toml")
+from klio_dagster.errors import ConfigError
+
+WORKSPACE = "workspace.yaml"
+PYPROJECT = "pyproject.toml"
 
 
-def project_folder(start: Path) -> Path:
-    """The nearest folder, from `start` upwards, that holds a workspace.yaml or a pyproject.toml.
+def project_folder(start: Path) -> Path | None:
+    """The nearest folder upwards with a workspace.yaml, or else one with `[tool.dg]`, or None.
 
-    `start` itself when there is none.
+    Raises:
+        ConfigError: a pyproject.toml on the way is not TOML.
     """
-    for folder in (start, *start.parents):
-        if any((folder / mark).is_file() for mark in _MARKS):
+    upwards = [start, *start.parents]
+    for folder in upwards:
+        if (folder / WORKSPACE).is_file():
             return folder
-    return start
+    return next((folder for folder in upwards if dagster_table(folder)), None)
+
+
+def dagster_table(folder: Path) -> Mapping[str, Any]:
+    """`[tool.dg.project]` or `[tool.dagster]`; empty if there is neither.
+
+    Raises:
+        ConfigError: the file is not TOML.
+    """
+    path = folder / PYPROJECT
+    if not path.is_file():
+        return {}
+    try:
+        tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(error), where=str(path), fix="mend it") from error
+    return tool.get("dg", {}).get("project") or tool.get("dagster") or {}

@@ -53,7 +53,7 @@ class Recorder:
         self._held.extend(receipts)
         self._progress.add(receipts)
         self._watch(self._progress)
-        if now - self._said_at >= _SAID_EVERY_S:
+        if self._progress.has_begun and now - self._said_at >= _SAID_EVERY_S:
             self._said_at = now
             self._say(str(self._progress))
         if len(self._held) >= _MOST_HELD or now - self._held_since >= _LONGEST_HELD_S:

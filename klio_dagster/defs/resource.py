@@ -63,5 +63,7 @@ class KlioResource(dg.ConfigurableResource[Any]):
             ConfigError: its URL or an option is wrong.
         """
         return Store.open(
-            self.store, base=base or project_folder(Path.cwd()), options=self.store_options
+            self.store,
+            base=base or project_folder(Path.cwd()) or Path.cwd(),
+            options=self.store_options,
         )

@@ -4,6 +4,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from klio_dagster.codecs.hashing import data_version
 from klio_dagster.codecs.registry import codec_from_json
@@ -128,12 +129,12 @@ class EntityChain:
             result = value if isinstance(value, Result) else Result(value)
             dumped = self._codecs[name].dump(result.value)
             path = output_path(part.key, task.entity, self._codecs[name].suffix)
-            metadata = _plain(result.metadata)
+            metadata, figures = _plain(result.metadata), _pictures(result.figures)
             self._store.put(path, dumped.data)
         except (Exception, SystemExit) as error:  # the only broad except: user code ends here
             return _failure(error)
         values.keep_output(name, dumped.value, dumped.data)
-        return Done(dumped, Result(None, metadata, result.figures), self._store.uri(path))
+        return Done(dumped, Result(None, metadata, figures), self._store.uri(path))
 
     def _steps(self, name: str, values: Values) -> list[PartSpec]:
         """The steps an asset needs that were not computed yet, upstream first."""
@@ -214,7 +215,21 @@ def _failure(error: BaseException) -> Failure:
     return Failure(type(error).__name__, one_line(error), text, transient)
 
 
-def _plain(metadata: Mapping[str, object]) -> dict[str, Scalar]:
+def _pictures(figures: Mapping[Any, object]) -> dict[str, bytes]:
+    """A transform's figures as PNG bytes by name.
+
+    Raises:
+        EntityError: something else is in it.
+    """
+    for name, png in figures.items():
+        if not isinstance(name, str) or not isinstance(png, bytes):
+            raise EntityError(
+                f"figure {name!r} is {type(png).__name__}", where="Result", fix="use PNG bytes"
+            )
+    return {name: png for name, png in figures.items() if isinstance(png, bytes)}
+
+
+def _plain(metadata: Mapping[Any, object]) -> dict[str, Scalar]:
     """A transform's metadata as text, numbers and truth values; numpy's scalars are converted.
 
     Raises:
@@ -223,9 +238,9 @@ def _plain(metadata: Mapping[str, object]) -> dict[str, Scalar]:
     plain: dict[str, Scalar] = {}
     for name, value in metadata.items():
         scalar = value.item() if hasattr(value, "item") else value  # pyright: ignore
-        if not isinstance(scalar, str | int | float | bool):
+        if not isinstance(name, str) or not isinstance(scalar, str | int | float | bool):
             raise EntityError(
-                f"metadata '{name}' is {type(value).__name__}",
+                f"metadata {name!r} is {type(value).__name__}",
                 where="Result",
                 fix="use text, numbers or truth values",
             )

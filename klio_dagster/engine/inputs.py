@@ -15,7 +15,7 @@ from klio_dagster.codecs.registry import codec_from_json
 from klio_dagster.core.manifest import PartSpec, Task
 from klio_dagster.core.output import RELOAD, OutputCodec
 from klio_dagster.core.reference import Transform, source_annotation
-from klio_dagster.errors import ConfigError, EntityError, KlioError, ObjectNotFoundError
+from klio_dagster.errors import ConfigError, EntityError, ObjectNotFoundError
 from klio_dagster.store.layout import output_path
 from klio_dagster.store.objects import ObjectStore
 from klio_dagster.store.sources import SourceObject, open_source
@@ -66,7 +66,9 @@ def _as_bytes(store: ObjectStore, path: str) -> bytes:
 
 
 def _as_clip(store: ObjectStore, path: str) -> AudioClip:
-    return read_audio(_as_bytes(store, path), where=path)
+    opened = open_source(store, SourceObject(path, "", 0))
+    # A file is opened and not read: its size is looked at before its content.
+    return read_audio(opened.path or opened.read(), where=path)
 
 
 def _as_file(store: ObjectStore, path: str) -> SourceFile:
@@ -193,6 +195,9 @@ def _is_unchangeable(value: object) -> bool:
 
 def one_line(error: BaseException) -> str:
     """An exception's message as one line of bounded length."""
-    text = str(error) if isinstance(error, KlioError) else str(error) or type(error).__name__
+    try:
+        text = str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - the user's own __str__ may raise anything
+        text = type(error).__name__
     line = " ".join(text.split())
     return line if len(line) <= 500 else f"{line[:497]}..."

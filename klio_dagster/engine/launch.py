@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from klio_dagster.core.manifest import Manifest
@@ -16,6 +17,8 @@ from klio_dagster.store.receipts import ReceiptTail
 from klio_dagster.store.store import Store
 
 _POLL_S = 0.1
+_MOST_LINE_BYTES = 1 << 16
+_KEPT_CHARACTERS = 500
 _KEPT_LINES = 20  # of the driver's output, for the message when it fails
 _GRACE_S = 2.0
 
@@ -37,7 +40,7 @@ def carry_out(
     Args:
         manifest: the head, which is in the store.
         store: where the receipts come.
-        on_receipts: takes new receipts, in this thread, while the driver goes on.
+        on_receipts: takes new receipts, in this thread, while the driver goes on; often none.
         on_output: takes what driver and user code print, a line at a time, in another thread.
 
     Raises:
@@ -52,6 +55,7 @@ def carry_out(
         is_running = True
         while is_running:
             is_running = not _has_ended(driver)
+            on_receipts([])  # so that what is held is recorded and progress is said by the clock
             for receipts in tail.new():
                 on_receipts(receipts)
     finally:
@@ -92,10 +96,11 @@ def _has_ended(driver: "subprocess.Popen[bytes]") -> bool:
 def _read(driver: "subprocess.Popen[bytes]", last_lines: "deque[str]", show: OnOutput) -> None:
     assert driver.stdout
     with driver.stdout:
-        for line in driver.stdout:
+        while line := driver.stdout.readline(_MOST_LINE_BYTES):
             text = line.decode(errors="replace").rstrip("\n")
-            last_lines.append(text)
-            show(text)
+            last_lines.append(text[-_KEPT_CHARACTERS:])
+            with suppress(Exception):  # read on whatever becomes of it: the driver must not block
+                show(text)
 
 
 def _end(driver: "subprocess.Popen[bytes]") -> None:

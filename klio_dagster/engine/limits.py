@@ -23,4 +23,6 @@ _KEEP_MEMORY: Final = {
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a worker process; what the user has set stays."""
-    return {**dict.fromkeys(_ONE_THREAD, "1"), **_KEEP_MEMORY, **environment}
+    # What user code prints is read as it comes, and the worker ends without flushing.
+    said = {"PYTHONUNBUFFERED": "1"}
+    return {**dict.fromkeys(_ONE_THREAD, "1"), **_KEEP_MEMORY, **said, **environment}

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
 from klio_dagster.engine.chain import blocked_by, failed_receipt
+from klio_dagster.engine.guardian import Guardian
 from klio_dagster.engine.process import Show, WorkerProcess
 from klio_dagster.errors import RunError
 
@@ -64,6 +65,7 @@ class SupervisedPool:
         self._bad_starts = 0
         self._deaths: dict[str, int] = {}
         self._wake_read, self._wake_write = os.pipe()
+        self._guardian = Guardian()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
@@ -99,6 +101,7 @@ class SupervisedPool:
         self._closing = True
         os.write(self._wake_write, b"\0")
         self._supervisor.join()
+        self._guardian.close()
         self._selector.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
@@ -130,6 +133,7 @@ class SupervisedPool:
         self._started += 1
         name = f"{os.getpid()}-{self._started:04}"
         worker = WorkerProcess.start(name, self._head, self._show)
+        self._guardian.watch(worker.process.pid)
         self._selector.register(worker.frames.pipe, selectors.EVENT_READ, worker)
         return worker
 
@@ -154,16 +158,27 @@ class SupervisedPool:
                 os.read(self._wake_read, 4096)
             else:
                 self._listen(key.data)
-        now = time.monotonic()
-        for worker in self._workers:
-            if worker.is_late(now):
-                worker.timed_out = worker.computing
-                worker.kill()  # its death is seen in the next round
+        for worker in list(self._workers):
+            self._look_at(worker)
+
+    def _look_at(self, worker: WorkerProcess) -> None:
+        """See what no pipe tells: a death whose pipes a child holds open, and lateness."""
+        if worker not in self._workers:
+            return
+        has_ended = worker.has_ended()
+        if (has_ended or worker.is_late(time.monotonic())) and worker.has_said():
+            self._listen(worker)  # it may have gone on since: what it said counts first
+        elif has_ended:
+            self._bury(worker)
+        elif worker.is_late(time.monotonic()):
+            worker.timed_out = worker.computing
+            worker.was_killed = True
+            worker.kill()  # its death is seen in the next round
 
     def _listen(self, worker: WorkerProcess) -> None:
-        before = len(worker.tasks)
+        before, was_ready = len(worker.tasks), worker.is_ready
         is_alive = worker.read(time.monotonic())
-        if worker.is_ready:
+        if worker.is_ready and not was_ready:
             self._bad_starts = 0
         self._release(before - len(worker.tasks))
         if not is_alive:
@@ -211,11 +226,15 @@ class SupervisedPool:
             return []
         computing = worker.timed_out or worker.computing
         culprit = computing.asset if computing and computing.asset in open_assets else None
-        if culprit is None:
+        if worker.was_killed and worker.timed_out is None:
+            culprit = None  # it had just finished what we killed it for: nobody is to blame
+        elif culprit is None:
             deaths = self._deaths[task.entity] = self._deaths.get(task.entity, 0) + 1
             if not worker.is_ready or deaths < _MOST_UNEXPLAINED_DEATHS:
                 return [task.without([name for name in task.run if name not in open_assets])]
             culprit = open_assets[0]
+        if culprit is None:
+            return [task.without([name for name in task.run if name not in open_assets])]
         self._fail(task, culprit, failure)
         later = open_assets[open_assets.index(culprit) + 1 :]
         blocked = dict(blocked_by(culprit, self._chain, later))

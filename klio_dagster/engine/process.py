@@ -1,10 +1,12 @@
 """One worker process as its supervisor sees it: pipes, what it computes, how it died."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +18,7 @@ from klio_dagster.core.receipt import Failure
 from klio_dagster.engine.frames import BEGIN, DONE, READY, FrameReader, send
 from klio_dagster.engine.limits import worker_environment
 
+_LONGEST_START_S = 300.0  # imports with empty caches take 20 s
 _MOST_OUTPUT_BYTES = 64 * 1024  # of what one entity prints; the rest is cut
 _READ_AT_ONCE = 1 << 16
 
@@ -57,6 +60,8 @@ class WorkerProcess:
     """Given to it, the first one being computed."""
     computing: Computing | None = None
     is_ready: bool = False
+    start_deadline: float = field(default_factory=lambda: time.monotonic() + _LONGEST_START_S)
+    was_killed: bool = False
     timed_out: Computing | None = None
     _printed: int = 0
 
@@ -68,11 +73,7 @@ class WorkerProcess:
 
     @classmethod
     def start(cls, name: str, head: str, show: Show) -> "WorkerProcess":
-        """Start a worker on a manifest.
-
-        Must be called from a thread that lives as long as the worker: Linux tells the worker of
-        its parent's death when the thread ends that started it.
-        """
+        """Start a worker on a manifest."""
         process = subprocess.Popen(
             [sys.executable, "-m", "klio_dagster.engine.worker"],
             stdin=subprocess.PIPE,
@@ -107,8 +108,18 @@ class WorkerProcess:
         return True
 
     def is_late(self, now: float) -> bool:
-        """What it computes has taken longer than it may."""
+        """What it computes, or its start, has taken longer than it may."""
+        if not self.is_ready:
+            return now > self.start_deadline
         return self.computing is not None and now > self.computing.deadline
+
+    def has_ended(self) -> bool:
+        """Its process is gone, even if a child of it still holds its pipes open."""
+        return self.process.poll() is not None
+
+    def has_said(self) -> bool:
+        """There is something to read from it."""
+        return bool(select.select([self.frames.pipe], [], [], 0)[0])
 
     def kill(self) -> None:
         """End it and whatever it started."""
@@ -163,8 +174,10 @@ class WorkerProcess:
             while data := os.read(pipe.fileno(), _READ_AT_ONCE):
                 before, self._printed = self._printed, self._printed + len(data)
                 room = _MOST_OUTPUT_BYTES - before
-                if room > 0:
-                    self.show(data[:room].decode(errors="replace"))
-                if before <= _MOST_OUTPUT_BYTES < self._printed:
-                    entity = self.tasks[0].entity if self.tasks else "start-up"
-                    self.show(f"\n[klio] {entity}: printed more than 64 KiB, the rest is cut\n")
+                # Read on whatever becomes of it: user code must not feel that nobody listens.
+                with suppress(Exception):
+                    if room > 0:
+                        self.show(data[:room].decode(errors="replace"))
+                    if before <= _MOST_OUTPUT_BYTES < self._printed:
+                        entity = self.tasks[0].entity if self.tasks else "start-up"
+                        self.show(f"\n[klio] {entity}: printed more than 64 KiB, the rest is cut\n")

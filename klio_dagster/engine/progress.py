@@ -24,13 +24,19 @@ class Progress:
 
     def add(self, receipts: Iterable[Receipt]) -> None:
         """Count receipts; the first ones start the clock, so that start-up does not count."""
-        if self._began is None:
+        receipts = list(receipts)
+        if self._began is None and receipts:
             self._began = self._clock()
         for receipt in receipts:
             if receipt.failure:
                 self.failed += 1
             else:
                 self.done += 1
+
+    @property
+    def has_begun(self) -> bool:
+        """There is a receipt."""
+        return self._began is not None
 
     @property
     def left(self) -> int:

@@ -5,10 +5,8 @@ reads or prints gets neither of them. It ends when its input closes, that is wit
 in the middle of a computation.
 """
 
-import ctypes
 import os
 import signal
-import sys
 import threading
 from importlib import import_module
 from queue import SimpleQueue
@@ -20,13 +18,10 @@ from klio_dagster.engine.frames import BEGIN, DONE, READY, FrameReader, send
 from klio_dagster.store.receipts import ReceiptPart
 from klio_dagster.store.store import Store
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
 
 def main() -> None:
     """Serve tasks until the input closes."""
     requests, answers = _private_pipes()
-    _die_with_parent()
     frames = FrameReader(requests)
     backlog: SimpleQueue[str] = SimpleQueue()
     first: list[Any] | None = []
@@ -79,12 +74,6 @@ def _receive(frames: FrameReader, backlog: "SimpleQueue[str]") -> None:
         for line in lines:
             backlog.put(line)
     os.killpg(0, signal.SIGKILL)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux for a kill when the driver dies, for code that holds the interpreter's lock."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Runs that died: what they finished is written to the ledger before anybody plans."""
 
-from collections.abc import Sequence
-
 import dagster as dg
 
 from klio_dagster.core.fold import fold, unrecorded
 from klio_dagster.core.receipt import Receipt
+from klio_dagster.core.record import Records
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import finished_receipts
 from klio_dagster.ledger.ledger import Ledger
@@ -48,17 +47,24 @@ def settle(store: Store, ledger: Ledger, run: RunIdentity) -> None:
         StoreUnavailableError: the store did not answer.
         LedgerError: Dagster's log cannot be written.
     """
-    receipts = _fresh(ledger, list(finished_receipts(store, run.run_id)))
-    ledger.record(run, receipts)
-    ledger.mark_failed(run, [receipt.pair for receipt in receipts if receipt.failure])
+    folded = fold(finished_receipts(store, run.run_id))
+    if folded:
+        keys = sorted({asset for asset, _ in folded})
+        entities = sorted({entity for _, entity in folded})
+        records = ledger.records(keys, entities)
+        ledger.record(run, unrecorded(folded, records))
+        # Those recorded before the run died, too: it had not come to marking any.
+        ledger.mark_failed(
+            run,
+            [r.pair for r in folded.values() if r.failure and not _is_outdated(r, records)],
+        )
     compact(store, run.run_id)
 
 
-def _fresh(ledger: Ledger, receipts: Sequence[Receipt]) -> list[Receipt]:
-    folded = fold(receipts)
-    keys = sorted({asset for asset, _ in folded})
-    entities = sorted({entity for _, entity in folded})
-    return unrecorded(folded, ledger.records(keys, entities)) if folded else []
+def _is_outdated(receipt: Receipt, records: Records) -> bool:
+    """The ledger knows something newer of the pair."""
+    known = records.get(receipt.asset, {}).get(receipt.entity)
+    return known is not None and known.timestamp > receipt.finished_at
 
 
 def _report_failed(instance: dg.DagsterInstance, state: ClaimState) -> None:

@@ -8,6 +8,7 @@ import gzip
 import io
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from klio_dagster.core.fold import read_lines
@@ -122,14 +123,16 @@ def compact(store: Store, run_id: str) -> None:
     names = _part_names(folder)
     if not names:
         return
-    packed = io.BytesIO()
+    # What was compacted before stays in front: gzip files one after another are one.
+    packed = io.BytesIO(store.get_or_none(compacted_receipts(run_id)) or b"")
+    packed.seek(0, io.SEEK_END)
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as archive:
-        before = store.get_or_none(compacted_receipts(run_id))
-        if before:
-            archive.write(gzip.decompress(before))
         for name in names:
-            data = (folder / name).read_bytes()
-            archive.write(data[: data.rfind(b"\n") + 1])
+            # A run that settles the same dead one may have been faster.
+            with suppress(FileNotFoundError), (folder / name).open("rb") as part:
+                for line in part:
+                    if line.endswith(b"\n"):
+                        archive.write(line)
     store.put(compacted_receipts(run_id), packed.getvalue())
     for name in names:
         (folder / name).unlink(missing_ok=True)

@@ -92,6 +92,38 @@ def bad_for(kind: str) -> Callable[[], object]:
     }[kind]
 
 
+def shows_badly(entity: Entity) -> Result:
+    return Result({"n": 0}, figures={"plot": "no bytes"})  # pyright: ignore[reportArgumentType]
+
+
+class UnsayableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def raises_the_unsayable(entity: Entity) -> None:
+    raise UnsayableError
+
+
+def forks_and_dies(entity: Entity) -> dict[str, int]:
+    """The child holds the worker's pipes open, in a group of its own."""
+    if entity.id != "bad-1":
+        return {"n": 0}
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        time.sleep(600)
+        os._exit(0)
+    print(f"child {child}.", flush=True)
+    time.sleep(0.2)  # until that is read
+    os._exit(3)
+
+
+def prints_a_word(entity: Entity) -> dict[str, int]:
+    print(f"hello from {entity.id}")
+    return {"n": 0}
+
+
 def sometimes_bad(entity: Entity, first: dict[str, int]) -> object:
     kind, _, _ = entity.id.rpartition("-")
     if kind == "print":
@@ -107,6 +139,12 @@ def slow(entity: Entity) -> dict[str, int]:
 
 def with_bad(bad: dict[str, int]) -> dict[str, int]:
     return bad
+
+
+def waits_for_a_child(entity: Entity) -> dict[str, int]:
+    """As a transform that calls ffmpeg does; the first entity is done at once."""
+    subprocess.run(["sleep", "0" if entity.id == "e-0" else "77"], check=True)
+    return {"pid": os.getpid()}
 
 
 def spins(entity: Entity) -> dict[str, int]:

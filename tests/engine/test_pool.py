@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from klio_dagster.core.asset import EntityAsset
 from klio_dagster.errors import RunError
 from klio_dagster.store.layout import manifest_head
 from klio_dagster.store.store import Store
+from klio_dagster.testing import run_chain
 from tests.engine import jobs
 from tests.engine.driven import computed, written
 
@@ -128,3 +130,43 @@ def test_no_process_is_left_when_the_driver_has_ended(tmp_path: Path) -> None:
         pid = Json().load(store.get(f"model/{entity}.json"), entity)["pid"]
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("transform", "said"),
+    [
+        pytest.param(jobs.shows_badly, "figure 'plot' is str", id="a figure that is no picture"),
+        pytest.param(jobs.raises_the_unsayable, "UnsayableError", id="an error without words"),
+    ],
+)
+def test_a_result_that_cannot_be_shown_is_one_line_and_not_a_dead_worker(transform, said) -> None:
+    computed_one = run_chain([EntityAsset("bad", transform, output=Json())], "a")
+
+    failure = computed_one.receipts["bad"].failure
+    assert failure is not None
+    assert said in str(failure)
+
+
+def test_a_dead_worker_is_seen_though_a_child_of_it_holds_its_pipes(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    asset = EntityAsset("forked", jobs.forks_and_dies, output=Json())
+
+    receipts, said = computed(store, written(store, [asset], ["good-1", "bad-1", "good-2"]))
+
+    failures = {pair: r.failure for pair, r in receipts.items() if r.failure}
+    assert set(failures) == {("forked", "bad-1")}
+    child = int(said.partition("child ")[2].partition(".")[0])
+    os.kill(child, signal.SIGKILL)  # it lived all the time: nobody waited for its end
+
+
+def test_what_is_printed_is_shown_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    store = Store.open(str(tmp_path))
+    asset = EntityAsset("said", jobs.prints_a_word, output=Json())
+
+    _, printed = computed(store, written(store, [asset], ["e-1", "e-2"]))
+
+    assert "hello from e-1" in printed
+    assert "hello from e-2" in printed

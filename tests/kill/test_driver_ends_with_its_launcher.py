@@ -48,6 +48,8 @@ def wait_for_receipts(store: Path) -> None:
     [
         pytest.param("launcher", "slow", id="the launcher is killed"),
         pytest.param("driver", "slow", id="the driver is killed"),
+        pytest.param("launcher", "waits_for_a_child", id="the launcher is killed, with children"),
+        pytest.param("driver", "waits_for_a_child", id="the driver is killed, with children"),
         pytest.param("launcher", "spins", id="the launcher is killed, workers hold the lock"),
     ],
 )

@@ -1,0 +1,35 @@
+"""A small process that ends workers and their children when the driver is killed.
+
+A worker sees its driver's death too, but not while native code holds the interpreter's lock; and
+what it started itself would live on. The shell below waits for the end of its input, which comes
+however the driver ends, and then kills the process group of every worker it was told of.
+"""
+
+import os
+import subprocess
+
+_SCRIPT = 'while read -r p; do g="$g $p"; done; for p in $g; do kill -9 -- "-$p" 2>/dev/null; done'
+
+
+class Guardian:
+    """Kills process groups when this process ends. Close it when the workers are gone."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", _SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # what ends the driver's group must not end it
+        )
+
+    def watch(self, group: int) -> None:
+        """Kill this process group, too, in the end."""
+        assert self._process.stdin
+        os.write(self._process.stdin.fileno(), f"{group}\n".encode())
+
+    def close(self) -> None:
+        """Kill what is left and end."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
