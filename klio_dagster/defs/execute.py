@@ -27,9 +27,9 @@ from klio_dagster.ledger.in_flight import InFlight, in_flight
 from klio_dagster.ledger.internals.definitions import partitions_by_key
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.ledger.resume import fold_dead_runs, settle
-from klio_dagster.store.claims import Heartbeat, OpenClaim, open_claim
+from klio_dagster.store.claims import Heartbeat, OpenClaim, open_claim, store_time
 from klio_dagster.store.layout import failures_path, manifest_head, summary_path
-from klio_dagster.store.receipts import compact
+from klio_dagster.store.receipts import check_store, compact
 from klio_dagster.store.store import Store
 
 _SUBSETS = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
@@ -72,6 +72,7 @@ def execute(
         RunError: the driver could not go on; what it finished is recorded.
     """
     started = time.monotonic()
+    check_store(store)
     run = _Run(
         context=context,
         group=group,
@@ -130,7 +131,7 @@ def _settled_plan(run: _Run, claim: OpenClaim) -> tuple[Gathered, Plan]:
     """The plan, made anew if a claim that goes before ours appeared while it was made."""
     wanted = wanted_by(run.context, run.group, run.store)
     entities = wanted.request.entities
-    others = in_flight(run.store, run.keys, entities, claim.claim)
+    others = in_flight(run.store, run.keys, entities, claim.claim, now=store_time(run.store))
     while True:
         gathered = gather(
             run.group,
@@ -144,7 +145,7 @@ def _settled_plan(run: _Run, claim: OpenClaim) -> tuple[Gathered, Plan]:
         plan = gathered.plan(run.group)
         # A run that died meanwhile holds nothing any more, and may have finished some of it.
         died = fold_dead_runs(run.store, run.ledger, run.context.instance)
-        again = in_flight(run.store, run.keys, entities, claim.claim)
+        again = in_flight(run.store, run.keys, entities, claim.claim, now=store_time(run.store))
         if again.runs == others.runs and not died:
             break
         others = again

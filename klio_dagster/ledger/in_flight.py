@@ -33,7 +33,12 @@ class InFlight:
 
 
 def in_flight(
-    store: Store, keys: Collection[str], entities: Iterable[str], ours: Claim | None = None
+    store: Store,
+    keys: Collection[str],
+    entities: Iterable[str],
+    ours: Claim | None = None,
+    *,
+    now: float | None = None,
 ) -> InFlight:
     """What other live runs hold of these assets.
 
@@ -42,6 +47,7 @@ def in_flight(
         keys: asset keys asked for.
         entities: entities asked for.
         ours: our own claim; only claims that go before it count. None: all count.
+        now: the store's clock; this machine's when None, for those who write nothing.
 
     Raises:
         ConfigError: a claim cannot be read.
@@ -49,7 +55,7 @@ def in_flight(
     """
     claims = [
         state
-        for state in read_claims(store)
+        for state in read_claims(store, now=now)
         if state.is_alive
         and not set(keys).isdisjoint(state.claim.assets)
         and (ours is None or goes_before(state.claim, ours))

@@ -8,7 +8,7 @@ from klio_dagster.core.record import Records
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import finished_receipts
 from klio_dagster.ledger.ledger import Ledger
-from klio_dagster.store.claims import ClaimState, read_claims, remove_claim
+from klio_dagster.store.claims import ClaimState, read_claims, remove_claim, store_time
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import clean_leftovers
 from klio_dagster.store.receipts import compact
@@ -29,7 +29,7 @@ def fold_dead_runs(store: Store, ledger: Ledger, instance: dg.DagsterInstance) -
         ConfigError: a claim cannot be read.
         StoreUnavailableError: the store did not answer.
     """
-    dead = [state for state in read_claims(store) if not state.is_alive]
+    dead = [state for state in read_claims(store, now=store_time(store)) if not state.is_alive]
     for state in dead:
         settle(store, ledger, RunIdentity.of_run(instance, state.claim.run_id))
         _report_failed(instance, state)

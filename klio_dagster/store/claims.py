@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from klio_dagster.errors import ConfigError, EntitiesInFlightError, KlioError
-from klio_dagster.store.layout import OPEN_PREFIX, beat_path, claim_path
+from klio_dagster.store.layout import CLOCK_PATH, OPEN_PREFIX, beat_path, claim_path
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
 
 BEAT_EVERY_S = 10.0
@@ -247,6 +247,17 @@ def read_claims(store: ObjectStore, *, now: float | None = None) -> list[ClaimSt
         touched = max(beat.modified, info.modified).timestamp()
         states.append(_state(claim, now - touched))
     return sorted(states, key=lambda state: _order(state.claim))
+
+
+def store_time(store: ObjectStore) -> float:
+    """The time by the store's clock, in seconds since 1970. Writes a small object to learn it.
+
+    Raises:
+        ConfigError: the store does not let us write.
+        StoreUnavailableError: it did not answer.
+    """
+    store.put(CLOCK_PATH, b"now\n")
+    return store.head(CLOCK_PATH).modified.timestamp()
 
 
 def remove_claim(store: ObjectStore, run_id: str) -> None:

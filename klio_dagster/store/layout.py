@@ -79,6 +79,10 @@ def compacted_receipts(run_id: str) -> str:
     return f"{receipts_prefix(run_id)}compacted.jsonl.gz"
 
 
+CLOCK_PATH = f"{OWN_FOLDER}/clock"
+"""Rewritten to learn what time it is for the store."""
+
+
 def claim_path(run_id: str) -> str:
     """What a started run holds."""
     return f"{OPEN_PREFIX}{_checked(run_id)}/claim.json"

@@ -104,6 +104,15 @@ class ReceiptTail:
                         yield receipts
 
 
+def check_store(store: Store) -> None:
+    """Refuse a store that receipts cannot be written to, before anything is.
+
+    Raises:
+        ConfigError: it is not a local folder.
+    """
+    _folder(store, "check")
+
+
 def part_receipts(store: Store, run_id: str, writer: str) -> list[Receipt]:
     """The receipts one writer has written so far; none if it has no file."""
     path = _folder(store, run_id) / f"{writer}{_SUFFIX}"
