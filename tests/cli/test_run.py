@@ -231,9 +231,25 @@ def test_a_run_terminated_in_the_ui_ends(project):
     assert project.runs()[0].status is dg.DagsterRunStatus.CANCELED
 
 
+BAD = {"entity": "a", "asset": "x", "error": "ValueError: bad"}
+REFUSED = {"entity": "a...b", "asset": None, "error": "invalid_id: it holds '...'"}
+
+
 def test_several_summaries_are_one():
-    one = {"run_id": "a", "seconds": 1.0, "assets": {"x": {}}, "failures": [1], "blocked": 2}
-    other = {"run_id": "b", "seconds": 2.5, "assets": {"y": {}}, "failures": [], "blocked": 1}
+    one = {
+        "run_id": "a",
+        "seconds": 1.0,
+        "assets": {"x": {}},
+        "failures": [BAD, REFUSED],
+        "blocked": 2,
+    }
+    other = {
+        "run_id": "b",
+        "seconds": 2.5,
+        "assets": {"y": {}},
+        "failures": [REFUSED],
+        "blocked": 1,
+    }
 
     merged = merge([one, other])
 
@@ -241,7 +257,7 @@ def test_several_summaries_are_one():
         "run_id": "b",
         "seconds": 3.5,
         "assets": {"x": {}, "y": {}},
-        "failures": [1],
+        "failures": [BAD, REFUSED],
         "blocked": 3,
         "run_ids": ["a", "b"],
     }
