@@ -6,7 +6,7 @@ from playwright.sync_api import Browser, Page
 from tests.ui.served import CHROMIUM, Project, Ui, browser, served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The demo catalogue, registered."""
     if CHROMIUM is None:
@@ -16,19 +16,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def first_run(project: Project) -> str:
     """The id of the run that has computed the demo catalogue."""
     return project.klio("run")["run_id"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ui(project: Project, first_run: str) -> Iterator[Ui]:
     with served(project) as ui:
         yield ui
 
 
-@pytest.fixture(scope="session")
+# Of the module and not of the session: Playwright keeps an event loop running in this process, and
+# Dagster cannot start one of its own beside it, in whatever test comes next.
+@pytest.fixture(scope="module")
 def _browser() -> Iterator[Browser]:
     with browser() as started:
         yield started
