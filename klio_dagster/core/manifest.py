@@ -130,7 +130,7 @@ class Manifest:
     """The head of a run's manifest; the tasks lie in its parts.
 
     Args:
-        run: run id.
+        run: work id: the run's, with the group's name where the run computes several.
         store: URL of the store.
         parts: paths of the JSON-lines files with the tasks.
         chain: assets and steps, upstream first.

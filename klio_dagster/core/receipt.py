@@ -43,7 +43,7 @@ class Receipt:
     """One finished (asset, entity).
 
     Args:
-        run: id of the run it was computed for.
+        run: work id of the run it was computed for.
         attempt: 1 for the first try in that run.
         entity: entity id.
         asset: asset key, joined by `/`.

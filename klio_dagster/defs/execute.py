@@ -24,11 +24,12 @@ from klio_dagster.engine.progress import Progress
 from klio_dagster.errors import EntitiesInFlightError, RunError
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import InFlight, in_flight
-from klio_dagster.ledger.internals.definitions import partitions_by_key
+from klio_dagster.ledger.internals.definitions import is_only_op, partitions_by_key
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.ledger.resume import fold_dead_runs, settle
-from klio_dagster.store.claims import Heartbeat, OpenClaim, open_claim, store_time
-from klio_dagster.store.layout import failures_path, manifest_head, summary_path
+from klio_dagster.store.claims import OpenClaim, open_claim, store_time
+from klio_dagster.store.heartbeat import Heartbeat
+from klio_dagster.store.layout import failures_path, manifest_head, summary_path, work_id_of
 from klio_dagster.store.receipts import check_store, compact
 from klio_dagster.store.store import Store
 
@@ -50,10 +51,7 @@ class _Run:
     engine: dict[str, Any]
     ledger: Ledger
     identity: RunIdentity
-
-    @property
-    def id(self) -> str:
-        return self.identity.run_id
+    work_id: str
 
     @property
     def keys(self) -> list[str]:
@@ -82,30 +80,38 @@ def execute(
         engine=engine,
         ledger=ledger_of(context.instance, context, describe=metadata_of),
         identity=RunIdentity.of_context(context),
+        work_id=_work_id(context, group),
     )
     # Also for runs from the UI: trying the whole run again would try what failed for good.
-    context.instance.add_run_tags(run.id, {"dagster/retry_on_asset_or_op_failure": "false"})
+    context.instance.add_run_tags(
+        context.run.run_id, {"dagster/retry_on_asset_or_op_failure": "false"}
+    )
     if os.environ.get(_SUBSETS):
         context.log.warning(f"{_SUBSETS} is set: unset it, or failed entities are not shown failed")
     for run_id in fold_dead_runs(store, run.ledger, context.instance):
         context.log.info(f"run {run_id} had died; what it finished is recorded")
     # Written before the ledger is read: a run that plans later sees us.
-    claim = open_claim(store, run.id, assets=run.keys)
+    claim = open_claim(store, context.run.run_id, assets=run.keys, work_id=run.work_id)
     with Heartbeat(claim):
         try:
             summary = _under_claim(run, claim)
         except BaseException:
             # What was finished is recorded, then the entities are free. If even that fails the
             # claim stays, and the next run does both.
-            settle(store, run.ledger, run.identity)
+            settle(store, run.ledger, run.identity, run.work_id)
             claim.close()
             raise
-        report = json.dumps(summary.to_json(run.id, time.monotonic() - started))
-        store.put(summary_path(run.id), report.encode())
+        report = json.dumps(summary.to_json(context.run.run_id, time.monotonic() - started))
+        store.put(summary_path(run.work_id), report.encode())
         claim.close()
     context.log.info(str(summary))
     if summary.has_failures:
-        raise failure_of(summary, store.uri(failures_path(run.id)))
+        raise failure_of(summary, store.uri(failures_path(run.work_id)))
+
+
+def _work_id(context: dg.AssetExecutionContext, group: EntityGroup) -> str:
+    """Each group of one run has folders of its own: executors may work on several at once."""
+    return work_id_of(context.run.run_id, None if is_only_op(context) else group.name)
 
 
 def _under_claim(run: _Run, claim: OpenClaim) -> Summary:
@@ -115,15 +121,13 @@ def _under_claim(run: _Run, claim: OpenClaim) -> Summary:
     observe_sources(run.ledger, run.identity, run.group, gathered)
     summary = Summary(plan, run.group.keys, refusals(plan))
     _compute(run, claim, plan, gathered, summary)
-    failures = planned_failures(plan, run.group, gathered, run.id, time.time)
+    failures = planned_failures(plan, run.group, gathered, run.work_id, time.time)
     run.ledger.record(run.identity, failures)
     summary.add(failures)
     if summary.has_failures:
         run.ledger.mark_failed(run.identity, summary.failed_pairs)
-        # Another group of the same Dagster run may have written its own before.
-        listed = run.store.get_or_none(failures_path(run.id)) or b""
-        run.store.put(failures_path(run.id), listed + summary.failure_lines())
-    compact(run.store, run.id)  # all of it is recorded: no plan reads it again
+        run.store.put(failures_path(run.work_id), summary.failure_lines())
+    compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
     return summary
 
 
@@ -181,8 +185,8 @@ def _compute(run: _Run, claim: OpenClaim, plan: Plan, gathered: Gathered, summar
     outputs = sum(1 for _ in plan.pairs(Decision.RUN))
     if not outputs:
         return
-    manifest = write_manifest(run.store, run.id, run.engine, plan, run.group, gathered)
-    claim.set_manifest(manifest_head(run.id))
+    manifest = write_manifest(run.store, run.work_id, run.engine, plan, run.group, gathered)
+    claim.set_manifest(manifest_head(run.work_id))
     run.context.log.info(f"computing {outputs} outputs")
     progress = Progress(outputs, time.monotonic)
     recorder = Recorder(
@@ -198,7 +202,7 @@ def _compute(run: _Run, claim: OpenClaim, plan: Plan, gathered: Gathered, summar
     if progress.left:
         raise RunError(
             f"{progress.left} outputs have no receipt",
-            where=f"run {run.id}",
+            where=f"run {run.identity.run_id}",
             fix="what is done stays done: run again, and report this",
         )
 

@@ -51,7 +51,7 @@ def tasks(plan: Plan, group: EntityGroup, gathered: Gathered) -> Iterator[Task]:
 
 def write_manifest(
     store: Store,
-    run_id: str,
+    work_id: str,
     engine: dict[str, Any],
     plan: Plan,
     group: EntityGroup,
@@ -64,7 +64,7 @@ def write_manifest(
         StoreUnavailableError: the store did not answer.
     """
     manifest = Manifest(
-        run=run_id,
+        run=work_id,
         store=store.url,
         parts=(),
         chain=part_specs(
@@ -75,11 +75,11 @@ def write_manifest(
     lines = (task.to_line() for task in tasks(plan, group, gathered))
     parts: list[str] = []
     while part := "".join(islice(lines, _TASKS_PER_PART)):
-        path = manifest_part(run_id, len(parts))
+        path = manifest_part(work_id, len(parts))
         store.put(path, part.encode())
         parts.append(path)
     manifest = replace(manifest, parts=parts)
-    store.put(manifest_head(run_id), manifest.to_json().encode())
+    store.put(manifest_head(work_id), manifest.to_json().encode())
     return manifest
 
 

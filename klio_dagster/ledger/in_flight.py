@@ -8,7 +8,7 @@ from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Record, Records
 from klio_dagster.store.claims import Claim, ClaimState, goes_before, read_claims
-from klio_dagster.store.receipts import ReceiptTail
+from klio_dagster.store.receipts import ReceiptTail, compacted
 from klio_dagster.store.store import Store
 
 
@@ -63,7 +63,7 @@ def in_flight(
     pairs: dict[tuple[str, str], ClaimState] = {}
     receipts: list[Receipt] = []
     for state in claims:
-        finished = fold(finished_receipts(store, state.claim.run_id))
+        finished = fold(_finished(store, state.claim.work_id))
         receipts.extend(finished.values())
         for pair in _held(store, state.claim, entities):
             if pair not in finished:
@@ -83,14 +83,20 @@ def with_receipts(records: Records, receipts: Iterable[Receipt]) -> Records:
     return known
 
 
-def finished_receipts(store: Store, run_id: str) -> Iterator[Receipt]:
-    """All receipts of a run that are not compacted yet.
+def finished_receipts(store: Store, work_id: str) -> Iterator[Receipt]:
+    """All receipts of a run's work that are not compacted yet.
 
     Raises:
         ConfigError: the store is not a local folder.
     """
-    for receipts in ReceiptTail(store, run_id).new():
+    for receipts in ReceiptTail(store, work_id).new():
         yield from receipts
+
+
+def _finished(store: Store, work_id: str) -> Iterator[Receipt]:
+    """All receipts of a live run: it compacts them a moment before it gives its claim up."""
+    yield from finished_receipts(store, work_id)
+    yield from compacted(store, work_id)  # after the parts, which are removed once this is written
 
 
 def _held(store: Store, claim: Claim, entities: Iterable[str]) -> Iterator[tuple[str, str]]:

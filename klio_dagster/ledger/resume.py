@@ -1,5 +1,7 @@
 """Runs that died: what they finished is written to the ledger before anybody plans."""
 
+import time
+
 import dagster as dg
 
 from klio_dagster.core.fold import fold, unrecorded
@@ -8,12 +10,19 @@ from klio_dagster.core.record import Records
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import finished_receipts
 from klio_dagster.ledger.ledger import Ledger
-from klio_dagster.store.claims import ClaimState, read_claims, remove_claim, store_time
+from klio_dagster.store.claims import (
+    ClaimState,
+    read_claims,
+    remove_claim,
+    settling,
+    store_time,
+)
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import clean_leftovers
 from klio_dagster.store.receipts import compact
 from klio_dagster.store.store import Store
 
+_ASK_AGAIN_S = 0.2
 _LEFTOVER_AGE_S = 60.0  # an upload takes less; a younger one may be another run's
 
 
@@ -29,25 +38,46 @@ def fold_dead_runs(store: Store, ledger: Ledger, instance: dg.DagsterInstance) -
         ConfigError: a claim cannot be read.
         StoreUnavailableError: the store did not answer.
     """
-    dead = [state for state in read_claims(store, now=store_time(store)) if not state.is_alive]
-    for state in dead:
-        settle(store, ledger, RunIdentity.of_run(instance, state.claim.run_id))
-        _report_failed(instance, state)
-        remove_claim(store, state.claim.run_id)
-    if dead and (root := store.local_path("")) is not None:
-        folders = {asset for state in dead for asset in state.claim.assets}
+    cleared: list[ClaimState] = []
+    while dead := [s for s in read_claims(store, now=store_time(store)) if not s.is_alive]:
+        before = len(cleared)
+        for state in dead:
+            with settling(store, state.claim.work_id) as is_ours:
+                if is_ours:
+                    _clear_away(store, ledger, instance, state)
+                    cleared.append(state)
+        if len(cleared) == before:
+            time.sleep(_ASK_AGAIN_S)  # another run is at it: what it records is not planned again
+    if cleared and (root := store.local_path("")) is not None:
+        folders = {asset for state in cleared for asset in state.claim.assets}
         clean_leftovers(root, _LEFTOVER_AGE_S, folders=(OWN_FOLDER, *sorted(folders)))
-    return [state.claim.run_id for state in dead]
+    return [state.claim.run_id for state in cleared]
 
 
-def settle(store: Store, ledger: Ledger, run: RunIdentity) -> None:
+def _clear_away(
+    store: Store, ledger: Ledger, instance: dg.DagsterInstance, state: ClaimState
+) -> None:
+    """Record, report, free: in this order, so that a kill in between repeats it."""
+    claim = state.claim
+    settle(store, ledger, RunIdentity.of_run(instance, claim.run_id), claim.work_id)
+    _report_failed(instance, state)
+    remove_claim(store, claim.work_id)
+
+
+def settle(store: Store, ledger: Ledger, run: RunIdentity, work_id: str) -> None:
     """Record what a run finished and had not recorded.
+
+    Args:
+        store: where its receipts lie.
+        ledger: Dagster's log.
+        run: what they are recorded under.
+        work_id: names the folder of the receipts.
 
     Raises:
         StoreUnavailableError: the store did not answer.
         LedgerError: Dagster's log cannot be written.
     """
-    folded = fold(finished_receipts(store, run.run_id))
+    folded = fold(finished_receipts(store, work_id))
     if folded:
         keys = sorted({asset for asset, _ in folded})
         entities = sorted({entity for _, entity in folded})
@@ -58,7 +88,7 @@ def settle(store: Store, ledger: Ledger, run: RunIdentity) -> None:
             run,
             [r.pair for r in folded.values() if r.failure and not _is_outdated(r, records)],
         )
-    compact(store, run.run_id)
+    compact(store, work_id)
 
 
 def _is_outdated(receipt: Receipt, records: Records) -> bool:

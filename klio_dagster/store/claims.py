@@ -1,57 +1,56 @@
 """Claims: what a started run holds, and whether that run still lives.
 
-<store>/_klio/open/<run id>/claim.json   who holds what; written before the run plans
-<store>/_klio/open/<run id>/beat         rewritten every 10 s; its age is taken by the store's clock
+<store>/_klio/open/<work id>/claim.json   who holds what; written before the run plans
+<store>/_klio/open/<work id>/beat         rewritten every 10 s; its age is by the store's clock
+<store>/_klio/open/<work id>/settling     who records what the dead run had finished
 """
 
 import json
-import os
-import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
-from pathlib import Path
-from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Any, Self
+from threading import Lock
+from typing import Any
 
-from klio_dagster.errors import ConfigError, EntitiesInFlightError, KlioError
-from klio_dagster.store.layout import CLOCK_PATH, OPEN_PREFIX, beat_path, claim_path
+from klio_dagster.errors import ConfigError, EntitiesInFlightError
+from klio_dagster.store.layout import (
+    CLOCK_PATH,
+    OPEN_PREFIX,
+    beat_path,
+    claim_path,
+    settling_path,
+)
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
+from klio_dagster.store.processes import Process
 
-BEAT_EVERY_S = 10.0
 DEAD_AFTER_S = 60.0
 
 _CLAIM_FILE = claim_path("x").rpartition("/")[2]
-_STATE, _START_TIME = 0, 19  # fields of /proc/<pid>/stat behind the name, see proc(5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What one run holds.
+    """What one group of one run holds.
 
     Args:
+        work_id: names the folders of this work in the store: the run's id, with the group's name
+            where a run computes several groups.
         run_id: Dagster's id of the run.
         created: seconds since 1970 by the store's clock.
-        assets: names of the assets it computes.
+        assets: keys of the assets it computes, their parts joined by `/`.
         manifest: path in the store of what it was asked to do; None until it has planned.
-        host: name of the launcher's machine.
-        machine: tells machines of one name apart, and their containers; empty if unknown.
-        pid: the launcher's process.
-        process_started: start of that process in clock ticks since boot; None if unknown.
+        launcher: the process that started the work and keeps the claim alive.
         engine: what executes the run's job.
         job_id: the job at a remote service; None for local engines.
     """
 
+    work_id: str
     run_id: str
     created: float
     assets: tuple[str, ...]
     manifest: str | None
-    host: str
-    machine: str
-    pid: int
-    process_started: int | None
+    launcher: Process
     engine: str
     job_id: str | None
 
@@ -95,12 +94,21 @@ class OpenClaim:
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
-        path = beat_path(self._claim.run_id)
+        path = beat_path(self._claim.work_id)
         with self._lock:
             if not self._is_open:
                 return time.time()
             self._store.put(path, b"alive\n")
         return self._store.head(path).modified.timestamp()
+
+    def start(self, created: float) -> None:
+        """Say since when it is held, in seconds since 1970 by the store's clock.
+
+        Raises:
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: it did not answer.
+        """
+        self._change(replace(self._claim, created=created))
 
     def set_manifest(self, path: str) -> None:
         """Name the manifest that says which entities are held.
@@ -109,10 +117,7 @@ class OpenClaim:
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
-        with self._lock:
-            self._claim = replace(self._claim, manifest=path)
-            if self._is_open:
-                _write(self._store, self._claim)
+        self._change(replace(self._claim, manifest=path))
 
     def close(self) -> None:
         """Give everything free. Safe to call again.
@@ -123,46 +128,13 @@ class OpenClaim:
         """
         with self._lock:
             self._is_open = False
-            remove_claim(self._store, self._claim.run_id)
+            remove_claim(self._store, self._claim.work_id)
 
-
-class Heartbeat:
-    """Keeps a claim alive from a thread while a `with` block runs.
-
-    A store that does not answer is asked again at the next beat; `problem` is what it said last.
-
-    Args:
-        claim: what to keep alive.
-        every_s: seconds between two beats.
-    """
-
-    def __init__(self, claim: OpenClaim, every_s: float = BEAT_EVERY_S) -> None:
-        self.problem: KlioError | None = None
-        self._claim = claim
-        self._every_s = every_s
-        self._ended = Event()
-        self._thread = Thread(target=self._run, name="klio-heartbeat", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._ended.wait(self._every_s):
-            try:
-                self._claim.beat()
-                self.problem = None
-            except KlioError as error:
-                self.problem = error
+    def _change(self, claim: Claim) -> None:
+        with self._lock:
+            self._claim = claim
+            if self._is_open:
+                self._store.put(claim_path(claim.work_id), _encoded(claim))
 
 
 def open_claim(
@@ -170,7 +142,7 @@ def open_claim(
     run_id: str,
     *,
     assets: Sequence[str],
-    manifest: str | None = None,
+    work_id: str | None = None,
     engine: str = "local",
     job_id: str | None = None,
 ) -> OpenClaim:
@@ -179,42 +151,38 @@ def open_claim(
     Args:
         store: the store of the run's outputs.
         run_id: Dagster's id of the run.
-        assets: names of the assets it computes.
-        manifest: path in the store of what it was asked to do, if that exists already.
+        assets: keys of the assets it computes.
+        work_id: names the folders of this work; the run's id if None.
         engine: what executes the run's job.
         job_id: the job at a remote service.
 
     Raises:
         ConfigError: the store does not let us write, or the run id cannot name a folder.
-        EntitiesInFlightError: the run holds a claim already, for another group of it.
+        EntitiesInFlightError: the same work of the same run is being done already.
         StoreUnavailableError: the store did not answer.
     """
-    pid = os.getpid()
     claim = Claim(
+        work_id=work_id or run_id,
         run_id=run_id,
         created=0.0,
         assets=tuple(assets),
-        manifest=manifest,
-        host=socket.gethostname(),
-        machine=_machine(),
-        pid=pid,
-        process_started=process_started(pid),
+        manifest=None,
+        launcher=Process.this(),
         engine=engine,
         job_id=job_id,
     )
+    if not store.put_if_absent(claim_path(claim.work_id), _encoded(claim)):
+        raise EntitiesInFlightError(
+            "another process is executing it already",
+            where=f"run {run_id}",
+            fix="wait for it to end, or terminate it, then run again",
+        )
+    opened = OpenClaim(store, claim)
     # The claim's own time decides who goes first, and only after it can be seen: were it taken
     # before, another run could read all claims, miss this one, and still have to give way to it.
-    # Until the second write readers take the object's time, which is the same.
-    if not store.put_if_absent(claim_path(run_id), _encoded(claim)):
-        raise EntitiesInFlightError(
-            "another group of this run is computing into the same store",
-            where=f"run {run_id}",
-            fix="give Definitions executor=dg.in_process_executor, or use `klio run`",
-        )
-    claim = replace(claim, created=store.head(claim_path(run_id)).modified.timestamp())
-    _write(store, claim)
-    opened = OpenClaim(store, claim)
-    opened.beat()
+    # An object's own time is that of its writing, a moment before it can be seen; so the time is
+    # that of the beat, which is written after. Until the claim says it, readers take the object's.
+    opened.start(opened.beat())
     return opened
 
 
@@ -243,7 +211,7 @@ def read_claims(store: ObjectStore, *, now: float | None = None) -> list[ClaimSt
         if data is None:  # closed since it was listed
             continue
         claim = _parse(data, info, store.uri(path))
-        beat = listed.get(beat_path(claim.run_id), info)
+        beat = listed.get(beat_path(claim.work_id), info)
         touched = max(beat.modified, info.modified).timestamp()
         states.append(_state(claim, now - touched))
     return sorted(states, key=lambda state: _order(state.claim))
@@ -260,7 +228,7 @@ def store_time(store: ObjectStore) -> float:
     return store.head(CLOCK_PATH).modified.timestamp()
 
 
-def remove_claim(store: ObjectStore, run_id: str) -> None:
+def remove_claim(store: ObjectStore, work_id: str) -> None:
     """Give free what a run held; fine if it held nothing.
 
     Raises:
@@ -268,8 +236,32 @@ def remove_claim(store: ObjectStore, run_id: str) -> None:
         StoreUnavailableError: it did not answer.
     """
     # The claim last: killed in between, it is a dead claim that the next run clears away.
-    store.delete(beat_path(run_id))
-    store.delete(claim_path(run_id))
+    store.delete(settling_path(work_id))
+    store.delete(beat_path(work_id))
+    store.delete(claim_path(work_id))
+
+
+@contextmanager
+def settling(store: ObjectStore, work_id: str) -> Generator[bool]:
+    """Whether this process, and no other, is to clear a dead claim away; released at the end.
+
+    Who was killed while it did so gives way: at once on the same machine, else after a minute.
+
+    Raises:
+        ConfigError: the store does not let us write.
+        StoreUnavailableError: it did not answer.
+    """
+    path = settling_path(work_id)
+    ours = json.dumps(asdict(Process.this())).encode()
+    is_ours = store.put_if_absent(path, ours)
+    if not is_ours and _is_abandoned(store, path):
+        store.delete(path)
+        is_ours = store.put_if_absent(path, ours)
+    try:
+        yield is_ours and store.exists(claim_path(work_id))
+    finally:
+        if is_ours:
+            store.delete(path)
 
 
 def goes_before(one: Claim, other: Claim) -> bool:
@@ -277,45 +269,26 @@ def goes_before(one: Claim, other: Claim) -> bool:
     return _order(one) < _order(other)
 
 
-def process_started(pid: int) -> int | None:
-    """Start of a process in clock ticks since boot; None if it ended or nobody can tell."""
-    try:
-        # The name in parentheses may itself contain spaces and parentheses.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    # A process that was killed but not yet waited for still has its number.
-    return None if fields[_STATE] in {"Z", "X"} else int(fields[_START_TIME])
-
-
-def _is_gone(claim: Claim) -> bool:
-    started = process_started(claim.pid)
-    if started is not None:
-        return claim.process_started not in {None, started}
-    try:
-        os.kill(claim.pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # it is there and belongs to somebody whose processes we are not shown
-        return False
-    return _machine() != ""  # where there is /proc, only a zombie has a number and no start
-
-
 def _state(claim: Claim, age_s: float) -> ClaimState:
-    is_here = (claim.host, claim.machine) == (socket.gethostname(), _machine())
-    if is_here and _is_gone(claim):
-        return ClaimState(claim, False, f"process {claim.pid} on {claim.host} is gone")
+    if claim.launcher.is_gone:
+        return ClaimState(claim, False, f"{claim.launcher} is gone")
     if age_s > DEAD_AFTER_S:
-        return ClaimState(claim, False, f"no sign of life from {claim.host} for {age_s:.0f} s")
-    return ClaimState(claim, True, f"process {claim.pid} on {claim.host}, seen {age_s:.0f} s ago")
+        host = claim.launcher.host
+        return ClaimState(claim, False, f"no sign of life from {host} for {age_s:.0f} s")
+    return ClaimState(claim, True, f"{claim.launcher}, seen {age_s:.0f} s ago")
+
+
+def _is_abandoned(store: ObjectStore, path: str) -> bool:
+    """Whoever wrote this object is gone, or has not come to an end for a minute."""
+    data = store.get_or_none(path)
+    if data is None:
+        return True
+    age_s = store_time(store) - store.head(path).modified.timestamp()
+    return age_s > DEAD_AFTER_S or Process(**json.loads(data)).is_gone
 
 
 def _order(claim: Claim) -> tuple[float, str]:
-    return claim.created, claim.run_id
-
-
-def _write(store: ObjectStore, claim: Claim) -> None:
-    store.put(claim_path(claim.run_id), _encoded(claim))
+    return claim.created, claim.work_id
 
 
 def _encoded(claim: Claim) -> bytes:
@@ -326,6 +299,7 @@ def _parse(data: bytes, info: ObjectInfo, uri: str) -> Claim:
     try:
         fields: dict[str, Any] = json.loads(data)
         fields["assets"] = tuple(fields["assets"])
+        fields["launcher"] = Process(**fields["launcher"])
         fields["created"] = fields["created"] or info.modified.timestamp()
         claim = Claim(**fields)
     except (ValueError, TypeError, KeyError) as error:
@@ -335,13 +309,3 @@ def _parse(data: bytes, info: ObjectInfo, uri: str) -> Claim:
             fix="use the version that wrote it, or remove it once that run has ended",
         ) from error
     return claim
-
-
-@lru_cache(maxsize=1)
-def _machine() -> str:
-    """Boot and process namespace: only within both do process numbers mean the same."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""

@@ -1,13 +1,17 @@
 """The path of every object we write, relative to the store. Pure.
 
 <asset>/<escaped entity id><suffix>              outputs
-_klio/receipts/<run id>/...                      receipts, compacted once they are recorded
-_klio/open/<run id>/claim.json, beat             what a started run holds
-_klio/runs/<run id>/manifest-00000.jsonl, ...    what a run was asked to do, and what failed
+_klio/receipts/<work id>/...                     receipts, compacted once they are recorded
+_klio/open/<work id>/claim.json, beat            what a started run holds
+_klio/runs/<work id>/manifest-00000.jsonl, ...   what a run was asked to do, and what failed
+_klio/requests/<id>.jsonl                        entities a run is asked for, if they are many
+
+A work id is the run's id, with the group's name where one run computes several groups.
 """
 
 import re
 from functools import lru_cache
+from hashlib import sha256
 
 from klio_dagster.core.ids import escape, unescape
 from klio_dagster.errors import ConfigError, InvalidEntityIdError
@@ -17,6 +21,7 @@ OPEN_PREFIX = f"{OWN_FOLDER}/open/"
 MAX_ASSET_BYTES = 100  # with an escaped id of 780 and a suffix, keys stay under 1,000 bytes
 
 _ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
+_MOST_OF_A_GROUP = 40
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -69,55 +74,79 @@ def check_asset(asset: str) -> str:
     return asset
 
 
-def receipts_prefix(run_id: str) -> str:
+def receipts_prefix(work_id: str) -> str:
     """Folder of a run's receipt parts."""
-    return f"{OWN_FOLDER}/receipts/{_checked(run_id)}/"
+    return f"{OWN_FOLDER}/receipts/{_checked(work_id)}/"
 
 
-def compacted_receipts(run_id: str) -> str:
+def compacted_receipts(work_id: str) -> str:
     """The one object that replaces a recorded run's parts."""
-    return f"{receipts_prefix(run_id)}compacted.jsonl.gz"
+    return f"{receipts_prefix(work_id)}compacted.jsonl.gz"
 
 
 CLOCK_PATH = f"{OWN_FOLDER}/clock"
 """Rewritten to learn what time it is for the store."""
 
 
-def claim_path(run_id: str) -> str:
+def claim_path(work_id: str) -> str:
     """What a started run holds."""
-    return f"{OPEN_PREFIX}{_checked(run_id)}/claim.json"
+    return f"{OPEN_PREFIX}{_checked(work_id)}/claim.json"
 
 
-def beat_path(run_id: str) -> str:
+def settling_path(work_id: str) -> str:
+    """Says that somebody records what a dead run had finished."""
+    return f"{OPEN_PREFIX}{_checked(work_id)}/settling"
+
+
+def beat_path(work_id: str) -> str:
     """The object whose age says whether a claim's run lives."""
-    return f"{OPEN_PREFIX}{_checked(run_id)}/beat"
+    return f"{OPEN_PREFIX}{_checked(work_id)}/beat"
 
 
-def manifest_part(run_id: str, n: int) -> str:
+def manifest_part(work_id: str, n: int) -> str:
     """Part `n` (from 0) of what a run was asked to do."""
-    return f"{OWN_FOLDER}/runs/{_checked(run_id)}/manifest-{n:05}.jsonl"
+    return f"{OWN_FOLDER}/runs/{_checked(work_id)}/manifest-{n:05}.jsonl"
 
 
-def manifest_head(run_id: str) -> str:
+def manifest_head(work_id: str) -> str:
     """What all parts of a run's manifest have in common."""
-    return f"{OWN_FOLDER}/runs/{_checked(run_id)}/manifest.json"
+    return f"{OWN_FOLDER}/runs/{_checked(work_id)}/manifest.json"
 
 
-def failures_path(run_id: str) -> str:
+def failures_path(work_id: str) -> str:
     """The full list of what failed in a run."""
-    return f"{OWN_FOLDER}/runs/{_checked(run_id)}/failures.jsonl"
+    return f"{OWN_FOLDER}/runs/{_checked(work_id)}/failures.jsonl"
 
 
-def summary_path(run_id: str) -> str:
+def summary_path(work_id: str) -> str:
     """What a run did, counted."""
-    return f"{OWN_FOLDER}/runs/{_checked(run_id)}/summary.json"
+    return f"{OWN_FOLDER}/runs/{_checked(work_id)}/summary.json"
 
 
-def _checked(run_id: str) -> str:
-    if not _RUN_ID.fullmatch(run_id):
+def request_path(request_id: str) -> str:
+    """The entities a run is asked for, a JSON object a line."""
+    return f"{OWN_FOLDER}/requests/{_checked(request_id)}.jsonl"
+
+
+def work_id_of(run_id: str, group: str | None = None) -> str:
+    """Names the folders of what one run does for one group.
+
+    Args:
+        run_id: Dagster's id of the run.
+        group: name of the group where the run computes several; None where it is the only one.
+    """
+    if group is None:
+        return run_id
+    # Only short names are used as they are: a folder's name has an end.
+    short = group if len(group) <= _MOST_OF_A_GROUP else sha256(group.encode()).hexdigest()[:16]
+    return f"{run_id}-{short}"
+
+
+def _checked(work_id: str) -> str:
+    if not _RUN_ID.fullmatch(work_id):
         raise ConfigError(
             "a run id names a folder in the store and this one cannot",
-            where=f"run {run_id!r}",
+            where=f"run {work_id!r}",
             fix="use the id Dagster shows",
         )
-    return run_id
+    return work_id

@@ -26,15 +26,15 @@ class ReceiptPart:
 
     Args:
         store: a local store.
-        run_id: the run the receipts belong to.
+        work_id: the work the receipts belong to.
         writer: unique among the run's writers; names the file.
 
     Raises:
         ConfigError: the store is not a local folder, or cannot be written to.
     """
 
-    def __init__(self, store: Store, run_id: str, writer: str) -> None:
-        path = _folder(store, run_id) / f"{writer}{_SUFFIX}"
+    def __init__(self, store: Store, work_id: str, writer: str) -> None:
+        path = _folder(store, work_id) / f"{writer}{_SUFFIX}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -76,19 +76,21 @@ class ReceiptTail:
 
     Args:
         store: a local store.
-        run_id: the run to follow.
+        work_id: the work to follow.
 
     Raises:
         ConfigError: the store is not a local folder.
     """
 
-    def __init__(self, store: Store, run_id: str) -> None:
-        self._folder = _folder(store, run_id)
+    def __init__(self, store: Store, work_id: str) -> None:
+        self._folder = _folder(store, work_id)
         self._read: dict[str, int] = {}
 
     def new(self) -> Iterator[list[Receipt]]:
         """What was written since the last call, a bounded list at a time."""
-        for name in _part_names(self._folder):
+        for name, size in _parts(self._folder).items():
+            if size <= self._read.get(name, 0):
+                continue
             try:
                 part = (self._folder / name).open("rb")
             except FileNotFoundError:  # compacted since it was listed: the ledger has it
@@ -113,13 +115,13 @@ def check_store(store: Store) -> None:
     _folder(store, "check")
 
 
-def part_receipts(store: Store, run_id: str, writer: str) -> list[Receipt]:
+def part_receipts(store: Store, work_id: str, writer: str) -> list[Receipt]:
     """The receipts one writer has written so far; none if it has no file."""
-    path = _folder(store, run_id) / f"{writer}{_SUFFIX}"
+    path = _folder(store, work_id) / f"{writer}{_SUFFIX}"
     return read_lines(path.read_bytes()).receipts if path.exists() else []
 
 
-def compact(store: Store, run_id: str) -> None:
+def compact(store: Store, work_id: str) -> None:
     """Replace a recorded run's parts by one compressed object, which no plan reads.
 
     A kill in between leaves parts beside the object; they go with the next compaction.
@@ -128,12 +130,12 @@ def compact(store: Store, run_id: str) -> None:
         ConfigError: the store is not a local folder.
         StoreUnavailableError: the object cannot be written.
     """
-    folder = _folder(store, run_id)
-    names = _part_names(folder)
+    folder = _folder(store, work_id)
+    names = list(_parts(folder))
     if not names:
         return
     # What was compacted before stays in front: gzip files one after another are one.
-    packed = io.BytesIO(store.get_or_none(compacted_receipts(run_id)) or b"")
+    packed = io.BytesIO(store.get_or_none(compacted_receipts(work_id)) or b"")
     packed.seek(0, io.SEEK_END)
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as archive:
         for name in names:
@@ -142,19 +144,19 @@ def compact(store: Store, run_id: str) -> None:
                 for line in part:
                     if line.endswith(b"\n"):
                         archive.write(line)
-    store.put(compacted_receipts(run_id), packed.getvalue())
+    store.put(compacted_receipts(work_id), packed.getvalue())
     for name in names:
         (folder / name).unlink(missing_ok=True)
 
 
-def compacted(store: Store, run_id: str) -> list[Receipt]:
+def compacted(store: Store, work_id: str) -> list[Receipt]:
     """The receipts of a recorded run, for people and tests; empty if it has none."""
-    data = store.get_or_none(compacted_receipts(run_id))
+    data = store.get_or_none(compacted_receipts(work_id))
     return read_lines(gzip.decompress(data)).receipts if data else []
 
 
-def _folder(store: Store, run_id: str) -> Path:
-    folder = store.local_path(receipts_prefix(run_id).rstrip("/"))
+def _folder(store: Store, work_id: str) -> Path:
+    folder = store.local_path(receipts_prefix(work_id).rstrip("/"))
     if folder is None:
         raise ConfigError(
             "receipts are written to local folders only in this version",
@@ -164,7 +166,14 @@ def _folder(store: Store, run_id: str) -> Path:
     return folder
 
 
-def _part_names(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(_SUFFIX))
+def _parts(folder: Path) -> dict[str, int]:
+    """Name and size in bytes of each part, in order."""
+    try:
+        entries = [entry for entry in os.scandir(folder) if entry.name.endswith(_SUFFIX)]
+    except FileNotFoundError:
+        return {}
+    sizes: dict[str, int] = {}
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        with suppress(FileNotFoundError):  # compacted meanwhile
+            sizes[entry.name] = entry.stat().st_size
+    return sizes

@@ -121,7 +121,7 @@ def dead_run(computed: Catalogue) -> str:
     )
     subprocess.run([sys.executable, "-c", dying, computed.store.url, run.run_id], check=True)
     path = Path(computed.folder) / claim_path(run.run_id)
-    assert json.loads(path.read_bytes())["pid"] != os.getpid()
+    assert json.loads(path.read_bytes())["launcher"]["pid"] != os.getpid()
     made = the_group(tracks())
     computed.put("tracks/c.txt", b"third")
     computed.put("recording/c.json", b'{"id":"c","text":"third"}')

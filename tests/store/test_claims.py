@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,16 @@ import pytest
 from klio_dagster.errors import ConfigError, EntitiesInFlightError, StoreUnavailableError
 from klio_dagster.store.claims import (
     ClaimState,
-    Heartbeat,
     goes_before,
     open_claim,
-    process_started,
     read_claims,
     remove_claim,
+    settling,
 )
-from klio_dagster.store.layout import beat_path, claim_path
+from klio_dagster.store.heartbeat import Heartbeat
+from klio_dagster.store.layout import beat_path, claim_path, settling_path, work_id_of
 from klio_dagster.store.memory import MemoryStore
+from klio_dagster.store.processes import Process, started_at
 from klio_dagster.store.store import Store
 
 HOLD = """
@@ -62,15 +64,21 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _change(store: MemoryStore, run_id: str, **fields: object) -> None:
-    """Rewrite a claim as if another machine or process had written it."""
+    """Rewrite a claim as if another process had written it."""
     written = json.loads(store.get(claim_path(run_id)))
     store.put(claim_path(run_id), json.dumps(written | fields).encode())
+
+
+def _launched_by(store: MemoryStore, run_id: str, **fields: object) -> None:
+    """Rewrite a claim as if another machine or process had launched it."""
+    launcher = json.loads(store.get(claim_path(run_id)))["launcher"]
+    _change(store, run_id, launcher=launcher | fields)
 
 
 def _elsewhere(store: MemoryStore, run_id: str) -> None:
     """A claim that another machine holds."""
     open_claim(store, run_id, assets=["mel"])
-    _change(store, run_id, host="elsewhere")
+    _launched_by(store, run_id, host="elsewhere")
 
 
 def _only(states: list[ClaimState]) -> ClaimState:
@@ -91,7 +99,7 @@ def test_a_run_that_works_is_seen_with_what_it_holds():
     assert state.claim.assets == ("mel", "team/features")
     assert state.claim.manifest == "_klio/runs/r1/manifest-00000.jsonl"
     assert state.claim.created == clock()
-    assert (state.claim.pid, state.claim.engine) == (os.getpid(), "local")
+    assert (state.claim.launcher.pid, state.claim.engine) == (os.getpid(), "local")
 
 
 def test_a_claim_keeps_its_time_whatever_is_written_later():
@@ -133,7 +141,7 @@ def test_the_claim_of_a_working_process_lives(tmp_path: Path, holder: subprocess
     state = _only(read_claims(Store.open(str(tmp_path))))
 
     assert state.is_alive
-    assert state.claim.pid == holder.pid
+    assert state.claim.launcher.pid == holder.pid
 
 
 @pytest.mark.parametrize("is_waited_for", [True, False], ids=["waited for", "zombie"])
@@ -156,8 +164,8 @@ def test_the_claim_of_a_killed_process_is_dead_at_once(
 def test_a_process_that_got_the_number_of_a_dead_one_keeps_nothing_alive():
     store = MemoryStore()
     held = open_claim(store, "r1", assets=["mel"])
-    assert held.claim.process_started is not None
-    _change(store, "r1", process_started=held.claim.process_started - 1)
+    assert held.claim.launcher.started is not None
+    _launched_by(store, "r1", started=held.claim.launcher.started - 1)
 
     assert not _only(read_claims(store)).is_alive
 
@@ -167,7 +175,7 @@ def test_where_no_start_time_is_known_the_process_number_decides(
 ):
     store = MemoryStore()
     open_claim(store, "r1", assets=["mel"])
-    _change(store, "r1", process_started=None, pid=holder.pid)
+    _launched_by(store, "r1", started=None, pid=holder.pid)
     before = _only(read_claims(store)).is_alive
 
     holder.kill()
@@ -196,7 +204,7 @@ def test_a_beat_keeps_a_run_on_another_machine_alive():
     clock = Clock()
     store = MemoryStore(clock)
     held = open_claim(store, "r1", assets=["mel"])
-    _change(store, "r1", machine="another container of this name")
+    _launched_by(store, "r1", machine="another container of this name")
     clock.now += 50
     now = held.beat()
     clock.now += 50
@@ -308,22 +316,74 @@ def test_a_heart_beats_until_it_is_stopped_and_survives_a_store_that_does_not_an
 
 
 def test_only_a_living_process_has_a_start_time(holder: subprocess.Popen[bytes]):
-    before = process_started(holder.pid)
+    before = started_at(holder.pid)
 
     holder.kill()
     holder.wait()
 
     assert before is not None
-    assert process_started(holder.pid) is None
+    assert started_at(holder.pid) is None
 
 
-def test_two_groups_of_one_run_never_hold_at_the_same_time():
+def test_two_groups_of_one_run_hold_a_claim_each():
+    store = MemoryStore()
+
+    open_claim(store, "r1", assets=["mel"], work_id=work_id_of("r1", "audio"))
+    open_claim(store, "r1", assets=["labels"], work_id=work_id_of("r1", "labels"))
+
+    held = {state.claim.work_id: state.claim.run_id for state in read_claims(store)}
+    assert held == {"r1-audio": "r1", "r1-labels": "r1"}
+
+
+def test_a_run_that_is_executed_twice_at_once_is_refused():
     store = MemoryStore()
     first = open_claim(store, "r1", assets=["mel"])
 
-    with pytest.raises(EntitiesInFlightError, match="another group of this run"):
-        open_claim(store, "r1", assets=["labels"])
+    with pytest.raises(EntitiesInFlightError, match="another process is executing it already"):
+        open_claim(store, "r1", assets=["mel"])
     first.close()
-    second = open_claim(store, "r1", assets=["labels"])
 
-    assert second.claim.assets == ("labels",)
+    assert open_claim(store, "r1", assets=["mel"]).claim.run_id == "r1"
+
+
+def test_one_process_at_a_time_clears_a_dead_run_away():
+    store = MemoryStore()
+    open_claim(store, "r1", assets=["mel"])
+
+    with settling(store, "r1") as is_ours, settling(store, "r1") as is_theirs:
+        both = is_ours, is_theirs
+    with settling(store, "r1") as is_next:
+        pass
+
+    assert both == (True, False)
+    assert is_next
+
+
+def test_nobody_clears_away_what_another_has_cleared_away():
+    store = MemoryStore()
+    open_claim(store, "r1", assets=["mel"])
+    remove_claim(store, "r1")
+
+    with settling(store, "r1") as is_ours:
+        assert not is_ours
+
+    assert list(store.list()) == []
+
+
+@pytest.mark.parametrize("silent_s", [0, 61], ids=["gone on this machine", "silent elsewhere"])
+def test_who_was_killed_while_clearing_away_is_no_obstacle(
+    silent_s: int, holder: subprocess.Popen[bytes]
+):
+    clock = Clock()
+    store = MemoryStore(clock)
+    open_claim(store, "r1", assets=["mel"])
+    by = replace(Process.this(), pid=holder.pid, started=started_at(holder.pid))
+    holder.kill()
+    holder.wait()
+    if silent_s:
+        by = replace(by, host="elsewhere")
+    store.put(settling_path("r1"), json.dumps(asdict(by)).encode())
+    clock.now += silent_s
+
+    with settling(store, "r1") as is_ours:
+        assert is_ours

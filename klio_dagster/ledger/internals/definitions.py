@@ -55,6 +55,17 @@ def finished_outputs(
         yield dg.Output(None, name, metadata={"__source_asset_observation__": True})
 
 
+def is_only_op(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run computes nothing but the assets of this op.
+
+    Private because publicly a context knows its own op only, and an asset job all its ops.
+
+    Args:
+        context: of the op.
+    """
+    return len(context.op_execution_context.job_def.nodes) == 1
+
+
 def partitions_by_key(
     context: dg.AssetExecutionContext,
 ) -> dict[str, dg.PartitionsDefinition[str] | None]:
