@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import cast
 
 from klio_dagster.core.output import Json, OutputCodec
@@ -137,7 +138,8 @@ class EntityStep:
                 raise ConfigError(
                     f"parameter '{name}' of the transform has no input",
                     where=self.where,
-                    fix="name it in deps or give it a value in params",
+                    fix=self._meant(name, signature)
+                    or "name it in deps or give it a value in params",
                 )
         for name, has_default in signature.setup.items():
             if not has_default and name not in self.params:
@@ -146,6 +148,14 @@ class EntityStep:
                     where=self.where,
                     fix="give it one in params",
                 )
+
+    def _meant(self, parameter: str, signature: Signature) -> str | None:
+        """Which dependency was to be the input of a parameter, if one looks like its name."""
+        unbound = {
+            d.parameter: d.name for d in self.dependencies if d.parameter not in signature.call
+        }
+        close = get_close_matches(parameter, unbound, n=1)
+        return f"deps has '{unbound[close[0]]}': did you mean '{parameter}'?" if close else None
 
 
 @dataclass(frozen=True)

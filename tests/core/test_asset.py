@@ -64,6 +64,18 @@ def test_an_asset_takes_its_inputs_and_params_by_name():
             id="a dependency not named",
         ),
         pytest.param(
+            of_mel(deps=["recordng"]),
+            "parameter 'recording' of the transform has no input; deps has 'recordng':"
+            r" did you mean 'recording'\?",
+            id="a dependency mistyped",
+        ),
+        pytest.param(
+            of_mel(deps=[dg.AssetKey(["team", "recordings"])]),
+            "parameter 'recording' of the transform has no input; deps has 'team/recordings':"
+            r" did you mean 'recording'\?",
+            id="a dependency on another group mistyped",
+        ),
+        pytest.param(
             of_mel(params={"n_mels": 128, "bands": 1}),
             "the transform has no parameter 'bands'; it takes entity, recording, n_mels, hop",
             id="params that are no parameter",
