@@ -188,7 +188,12 @@ class EntityChain:
 
 
 def failed_receipt(
-    manifest: Manifest, task: Task, part: PartSpec, failure: Failure, finished_at: float
+    manifest: Manifest,
+    task: Task,
+    part: PartSpec,
+    failure: Failure,
+    started_at: float,
+    finished_at: float,
 ) -> Receipt:
     """The receipt of an attempt whose worker could not write one any more."""
     return Receipt(
@@ -197,7 +202,7 @@ def failed_receipt(
         entity=task.entity,
         asset=part.key,
         code_version=part.code_version,
-        started_at=round(finished_at, 6),
+        started_at=round(started_at, 6),
         finished_at=round(finished_at, 6),
         failure=failure,
     )

@@ -15,7 +15,7 @@ from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
 from klio_dagster.engine.chain import blocked_by, failed_receipt
 from klio_dagster.engine.guardian import Guardian
-from klio_dagster.engine.process import Show, WorkerProcess
+from klio_dagster.engine.process import Computing, Show, WorkerProcess
 from klio_dagster.errors import RunError
 
 _AHEAD = 2  # tasks at a worker: one it computes, one that waits in its pipe
@@ -235,7 +235,7 @@ class SupervisedPool:
             culprit = open_assets[0]
         if culprit is None:
             return [task.without([name for name in task.run if name not in open_assets])]
-        self._fail(task, culprit, failure)
+        self._fail(task, culprit, failure, computing)
         later = open_assets[open_assets.index(culprit) + 1 :]
         blocked = dict(blocked_by(culprit, self._chain, later))
         for name, cause in blocked.items():
@@ -244,5 +244,12 @@ class SupervisedPool:
         left = [name for name in later if name not in blocked]
         return [task.without([name for name in task.run if name not in left])] if left else []
 
-    def _fail(self, task: Task, name: str, failure: Failure) -> None:
-        self._write(failed_receipt(self._manifest, task, self._chain[name], failure, self._clock()))
+    def _fail(
+        self, task: Task, name: str, failure: Failure, computing: Computing | None = None
+    ) -> None:
+        now = self._clock()
+        started = now
+        if computing and computing.asset == name:
+            started -= time.monotonic() - computing.began
+        part = self._chain[name]
+        self._write(failed_receipt(self._manifest, task, part, failure, started, now))

@@ -34,12 +34,14 @@ class Computing:
         part: the asset itself or one of its steps.
         timeout_s: how long that may take.
         deadline: when it is over, by the monotonic clock.
+        began: when the asset's first part was begun, by the same clock.
     """
 
     asset: str
     part: str
     timeout_s: float
     deadline: float
+    began: float
 
 
 @dataclass(slots=True)
@@ -152,7 +154,9 @@ class WorkerProcess:
     def _take(self, frame: object, now: float) -> None:
         match frame:
             case [str(kind), str(asset), str(part), float() | int() as timeout_s] if kind == BEGIN:
-                self.computing = Computing(asset, part, timeout_s, now + timeout_s)
+                before = self.computing
+                began = before.began if before and before.asset == asset else now
+                self.computing = Computing(asset, part, timeout_s, now + timeout_s, began)
                 self.timed_out = None  # it had finished after all
             case [str(kind)] if kind == DONE:
                 self.tasks.popleft()

@@ -137,6 +137,10 @@ def slow(entity: Entity) -> dict[str, int]:
     return {"pid": os.getpid()}
 
 
+def dies_after(entity: Entity, slow: dict[str, int]) -> dict[str, int]:
+    os._exit(3)
+
+
 def with_bad(bad: dict[str, int]) -> dict[str, int]:
     return bad
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from klio_dagster.codecs.json import Json
-from klio_dagster.core.asset import EntityAsset
+from klio_dagster.core.asset import EntityAsset, EntityStep
 from klio_dagster.errors import RunError
 from klio_dagster.store.layout import manifest_head
 from klio_dagster.store.store import Store
@@ -54,6 +54,23 @@ def test_a_bad_entity_costs_one_asset_of_one_entity_and_says_why(tmp_path: Path)
         assert failure.type == name
         assert message in failure.message
         assert "\n" not in failure.message
+
+
+def test_an_attempt_that_ended_its_worker_began_when_its_first_part_did(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    dying = [
+        EntityStep("slow", jobs.slow),
+        EntityAsset("dying", jobs.dies_after, deps=["slow"], output=Json()),
+    ]
+
+    receipts, _ = computed(store, written(store, [*CHAIN, *dying], ["hang-1"]))
+
+    took_s = {
+        asset: receipts[asset, "hang-1"].finished_at - receipts[asset, "hang-1"].started_at
+        for asset in ("bad", "dying")
+    }
+    assert 1.0 <= took_s["bad"] < 30  # its time limit
+    assert 0.2 <= took_s["dying"] < 30  # the step before it slept as long
 
 
 def test_what_an_entity_prints_is_shown_cut_and_harms_nobody(tmp_path: Path) -> None:
