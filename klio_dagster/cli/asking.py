@@ -11,16 +11,13 @@ import click
 from klio_dagster.cli.project import Project, ProjectGroup
 from klio_dagster.core.plan import Plan
 from klio_dagster.core.request import Request, RerunOn
-from klio_dagster.core.state import State, entities_in
+from klio_dagster.core.state import ALL, STATES, State
 from klio_dagster.defs.knowledge import Gathered, gather
 from klio_dagster.defs.partitions import registered
 from klio_dagster.defs.requested import in_catalogue
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.in_flight import InFlight, finished_receipts, in_flight
 from klio_dagster.store.claims import read_claims
-
-_STATES = ("all", "missing", "failed", "stale")
-_ALL = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +32,7 @@ class Asked:
     """
 
     named: Sequence[str] | None = None
-    state: str = _ALL
+    state: str = ALL
     force: bool = False
     rerun_on: frozenset[RerunOn] = frozenset(RerunOn)
 
@@ -64,7 +61,7 @@ def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--entities",
         "state",
-        type=click.Choice(_STATES),
+        type=click.Choice(STATES),
         help="Instead of naming them: those with an asset in this state. Default: all.",
     )
     @click.option(
@@ -97,7 +94,7 @@ def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
         reasons = frozenset(RerunOn(reason) for reason in rerun_on if reason != "nothing")
         asked = Asked(
             named=list(dict.fromkeys(named)) or None,
-            state=state or _ALL,
+            state=state or ALL,
             force=force,
             rerun_on=reasons if rerun_on else frozenset(RerunOn),
         )
@@ -135,11 +132,9 @@ def planned(project: Project, group: ProjectGroup, asked: Asked) -> tuple[Gather
         partitioned=group.partitioned,
         in_flight=_held(group, request),
     )
-    plan = gathered.plan(group.group)
-    if asked.named is not None or asked.state == _ALL:
-        return gathered, plan
-    narrowed = gathered.only(entities_in(State(asked.state), plan, gathered.knowledge.records))
-    return narrowed, narrowed.plan(group.group)
+    if asked.named is None and asked.state != ALL:
+        gathered = gathered.in_state(State(asked.state), group.group)
+    return gathered, gathered.plan(group.group)
 
 
 def _held(group: ProjectGroup, request: Request) -> InFlight:

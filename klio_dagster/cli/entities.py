@@ -10,19 +10,17 @@ from klio_dagster.cli.output import (
     common,
     example,
     print_json,
-    printable,
     select_option,
     table,
     warn,
 )
 from klio_dagster.cli.project import Project, ProjectGroup, open_project
-from klio_dagster.core.ids import id_problem
+from klio_dagster.core.ids import id_problem, printable
+from klio_dagster.core.state import ALL, STATES
 from klio_dagster.defs.observations import observe_changes
 from klio_dagster.defs.partitions import register, registered
 from klio_dagster.errors import ConfigError
 from klio_dagster.store.sources import SourcePattern, list_sources
-
-_STATES = ("missing", "failed", "stale")
 
 
 @click.group(epilog=example("klio entities sync", "klio entities add track-1 track-2"))
@@ -87,7 +85,7 @@ def add(ids: tuple[str, ...], from_file: TextIO | None, select: str | None, as_j
 @click.option(
     "--entities",
     "state",
-    type=click.Choice(_STATES),
+    type=click.Choice([state for state in STATES if state != ALL]),
     help="Only those with an asset in this state.",
 )
 @select_option

@@ -1,13 +1,12 @@
-"""One run executed in this process: its streams, its end, and why it ended early."""
+"""One run executed in this process: its end, and why it ended early."""
 
 import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any
 
 import dagster as dg
 
@@ -54,40 +53,26 @@ def executed(
     finally:
         signal.signal(signal.SIGTERM, before)
         watch_progress.reset(token)
-    stored = group.store.get_or_none(summary_path(run_id))
-    summary = json.loads(stored) if stored else None
+    summary = _summary(group, run_id, was_good=result.success)
     if summary is None or not (result.success or summary["failures"] or summary["blocked"]):
         error = _why(result, run_id)
         raise error
     return summary
 
 
-@contextmanager
-def own_streams(*, quietly: bool) -> Iterator[TextIO]:
-    """The terminal as a stream of our own, while what else is printed goes elsewhere.
+def _summary(group: ProjectGroup, run_id: str, *, was_good: bool) -> Mapping[str, Any] | None:
+    """The summary that a run left, if it came so far.
 
-    User code may print anything at any time, also from C. It must neither destroy the bar nor get
-    into the one object of `--json`.
-
-    Args:
-        quietly: to nowhere (Dagster's compute logs have it all the same); else to stderr.
+    Raises:
+        KlioError: the store does not let us read it, which a run that failed may have met before.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
-    elsewhere = os.open(os.devnull, os.O_WRONLY) if quietly else os.dup(2)
     try:
-        with os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace") as terminal:
-            os.dup2(elsewhere, 1)
-            os.dup2(elsewhere, 2)
-            yield terminal
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for descriptor, original in enumerate(saved, start=1):
-            os.dup2(original, descriptor)
-            os.close(original)
-        os.close(elsewhere)
+        stored = group.store.get_or_none(summary_path(run_id))
+    except KlioError:
+        if was_good:
+            raise
+        return None
+    return json.loads(stored) if stored else None
 
 
 @contextmanager
@@ -119,7 +104,8 @@ def _why(result: dg.JobExecutionResult, run_id: str) -> BaseException:
     data = [event.step_failure_data for event in result.get_step_failure_events()]
     data += [event.job_failure_data for event in result.all_events if event.is_job_failure]
     for error in (each.error for each in data):
-        while error is not None and error.cause is not None:
+        # Ours is the answer; what it was raised from is for --debug.
+        while error is not None and error.cause is not None and not _is_ours(error.cls_name):
             error = error.cause
         if error is not None:
             return _error(error.cls_name or "Error", error.message, run_id)
@@ -135,11 +121,15 @@ def _error(name: str, message: str, run_id: str) -> BaseException:
     if name in _INTERRUPTED:
         return KeyboardInterrupt()
     text = message.strip().removeprefix("klio_dagster.errors.").removeprefix(f"{name}: ")
-    kind = getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, KlioError):
+    if _is_ours(name):
         where, _, rest = text.partition(": ")
         what, _, fix = rest.rpartition("; ")
-        return kind(what, where, fix)
+        return getattr(errors, name)(what, where, fix)
     return RunError(
         f"{name}: {text}", where=f"run {run_id}", fix="run again with --debug to see where"
     )
+
+
+def _is_ours(name: str | None) -> bool:
+    kind = getattr(errors, name or "", None)
+    return isinstance(kind, type) and issubclass(kind, KlioError)

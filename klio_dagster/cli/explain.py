@@ -12,11 +12,10 @@ from klio_dagster.cli.output import (
     common,
     example,
     print_json,
-    printable,
     select_option,
 )
 from klio_dagster.cli.project import Project, ProjectGroup, open_project
-from klio_dagster.core.ids import id_problem
+from klio_dagster.core.ids import id_problem, printable
 from klio_dagster.core.plan import Decision, Verdict
 from klio_dagster.core.record import Record
 from klio_dagster.defs.knowledge import Gathered

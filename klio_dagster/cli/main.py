@@ -7,12 +7,8 @@ from importlib import import_module
 
 import click
 
-from klio_dagster.errors import KlioError, RunError
+from klio_dagster.cli.ending import SOME_FAILED, ending
 from klio_dagster.version import __version__
-
-SOME_FAILED = 1
-USAGE = 2
-INTERRUPTED = 130
 
 # Where each command is, and what `klio --help` says of it: asked for that, no command is loaded,
 # because most of them load Dagster.
@@ -74,37 +70,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     try:
         return klio.main(given, prog_name="klio", standalone_mode=False) or 0
-    except click.ClickException as error:
-        said = getattr(error, "ctx", None)
-        command = said.command_path if said else "klio"
-        return _end(f"{command}: {error.format_message()} (see `{command} --help`)", debug)
-    except (KeyboardInterrupt, click.Abort):
-        _say("klio: interrupted; what was finished is recorded, run again to go on")
-        return INTERRUPTED
     except BrokenPipeError:
         # `klio ... | head`: nobody reads on. Python would complain once more at its end.
         sys.stderr.close()
         return SOME_FAILED
-    except KlioError as error:
-        return _end(str(error), debug, SOME_FAILED if isinstance(error, RunError) else USAGE)
-    except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it is one line
-        hint = "" if debug else "; --debug shows where"
-        return _end(f"klio: unexpected {type(error).__name__}: {error}{hint}", debug)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the edge: it is one line
+        return _end(error, debug)
     finally:
         gc.enable()
 
 
-def _end(message: str, debug: bool, code: int = USAGE) -> int:
-    if debug:
+def _end(error: BaseException, debug: bool) -> int:
+    if debug and not isinstance(error, KeyboardInterrupt | click.Abort):
         import traceback
 
         traceback.print_exc()
-    _say(message)
+    line, code = ending(error, debug=debug)
+    sys.stderr.write(line + "\n")
     return code
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(" ".join(message.split()) + "\n")
 
 
 if __name__ == "__main__":

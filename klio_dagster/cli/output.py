@@ -66,11 +66,6 @@ def table(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> str:
     return "\n".join([click.style(line(columns), bold=True), *(line(row) for row in cells)])
 
 
-def printable(entity: str) -> str:
-    """An entity id as a terminal can show it: what it could take for a command is escaped."""
-    return entity if entity.isprintable() and entity else ascii(entity)
-
-
 def warn(message: str) -> None:
     """A line on stderr."""
     sys.stderr.write(message + "\n")

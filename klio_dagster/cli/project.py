@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from klio_dagster.cli.home import ensure_home
+from klio_dagster.cli.streams import printed_to_stderr
 from klio_dagster.cli.workspace import WORKSPACE, find_folder, workspace_of
 from klio_dagster.defs.group import EntityGroup, group_of
 from klio_dagster.defs.metadata import metadata_of
@@ -99,11 +100,12 @@ def open_project(select: str | None) -> Iterator[Project]:
     with ExitStack() as stack:
         with _one_line(f"DAGSTER_HOME '{home}'", "mend its dagster.yaml"):
             instance = stack.enter_context(dg.DagsterInstance.get())
-        with _one_line(f"project '{folder}'", "mend its definitions"):
-            locations = list(launching.load_locations(workspace_of(folder), folder / WORKSPACE))
-        groups = [
-            group for location in locations for group in _groups(location, select, instance, folder)
-        ]
+        with printed_to_stderr():
+            with _one_line(f"project '{folder}'", "mend its definitions"):
+                locations = list(launching.load_locations(workspace_of(folder), folder / WORKSPACE))
+            groups = [
+                group for each in locations for group in _groups(each, select, instance, folder)
+            ]
         if not groups:
             raise ConfigError(
                 f"--select '{select}' selects no entity asset"

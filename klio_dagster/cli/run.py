@@ -8,27 +8,26 @@ import click
 import dagster as dg
 
 from klio_dagster.cli.asking import Asked, asking_options, request_lines
-from klio_dagster.cli.execution import executed, own_streams
+from klio_dagster.cli.execution import executed
 from klio_dagster.cli.output import (
     common,
     example,
     is_debug,
-    print_json,
-    printable,
     select_option,
     table,
 )
 from klio_dagster.cli.progress import progress_shown
 from klio_dagster.cli.project import Project, ProjectGroup, open_project
+from klio_dagster.cli.report import Report, merge, reported
+from klio_dagster.cli.streams import own_streams
+from klio_dagster.core.ids import printable
 from klio_dagster.core.request import ALL_CHANGES
+from klio_dagster.defs.summary import COUNTS, SHOWN_CHARACTERS, SHOWN_FAILURES
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals import launching
 from klio_dagster.store.layout import OWN_FOLDER, failures_path
 
 _MOST_INLINE = 1000  # ids in a run config: the UI shows all of it on one page
-_SHOWN_FAILURES = 10
-_SHOWN_CHARACTERS = 300
-_COUNTS = ("materialized", "skipped", "failed", "waiting")
 
 
 @click.command(
@@ -38,38 +37,39 @@ _COUNTS = ("materialized", "skipped", "failed", "waiting")
         "klio run --entities failed --json",
     )
 )
+@reported
 @asking_options
 @select_option
 @click.option("--launch", is_flag=True, help="Put it into Dagster's run queue and print its id.")
 @common
-def run(asked: Asked, select: str | None, launch: bool, as_json: bool) -> int:
+def run(asked: Asked, select: str | None, launch: bool, as_json: bool, report: Report) -> int:
     """Compute what is missing, failed or stale; what is up to date is skipped.
 
-    Without ids: the whole catalogue.
+    Without ids: the whole catalogue. With --json stdout ends with one object also when the run
+    cannot go on: its "error" is the line on stderr, and counts that are not known are 0.
     """
+    report.is_launch = launch
     with open_project(select) as project:
+        report.keys = [key for group in project.groups for key in group.keys]
         # All of them before the first one runs: an unknown id stops everything.
         numbers = [len(asked.request(project, group).entities) for group in project.groups]
         if launch:
-            runs = [
-                _create(project, group, asked, number)
-                for group, number in zip(project.groups, numbers, strict=True)
-            ]
-            return _enqueue(project, runs, as_json)
-        summaries: list[Mapping[str, Any]] = []
+            _launch(project, asked, numbers, report)
+            if not as_json:
+                click.echo("\n".join(report.run_ids))
+            return 0
         with own_streams(quietly=not is_debug()) as terminal:
             for group, number in zip(project.groups, numbers, strict=True):
                 run_id = _create(project, group, asked, number)
+                report.run_ids.append(run_id)
                 shown = None if as_json else terminal
                 with progress_shown(shown, group.group.name) as watch:
-                    summaries.append(
+                    report.summaries.append(
                         executed(project, group, run_id, watch, quietly=not is_debug())
                     )
-        merged = merge(summaries)
-        if as_json:
-            print_json(merged)
-        else:
-            _print_summary(merged, project.groups, summaries)
+        merged = merge(report.summaries)
+        if not as_json:
+            _print_summary(merged, project.groups, report.summaries)
     waiting = any(counts["waiting"] for counts in merged["assets"].values())
     return int(bool(merged["failures"] or merged["blocked"] or waiting))
 
@@ -96,33 +96,6 @@ def run_config(
     return {"ops": {group.group.name: {"config": config}}}
 
 
-def merge(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The summaries of several runs as one; a single one as it is."""
-    merged: dict[str, Any] = {
-        "run_id": summaries[-1]["run_id"],
-        "seconds": round(sum(each["seconds"] for each in summaries), 3),
-        "assets": {key: counts for each in summaries for key, counts in each["assets"].items()},
-        "failures": _each_once([f for each in summaries for f in each["failures"]]),
-        "blocked": sum(each["blocked"] for each in summaries),
-    }
-    if len(summaries) > 1:
-        merged["run_ids"] = [each["run_id"] for each in summaries]
-    return merged
-
-
-def _each_once(failures: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The failures; an id that every group refused is one failure."""
-    refused: set[str] = set()
-    kept: list[Mapping[str, Any]] = []
-    for failure in failures:
-        if failure["asset"] is None:
-            if failure["entity"] in refused:
-                continue
-            refused.add(failure["entity"])
-        kept.append(failure)
-    return kept
-
-
 def _create(project: Project, group: ProjectGroup, asked: Asked, number: int) -> str:
     """Create the run of one group; nothing is computed yet."""
     manifest = None
@@ -144,19 +117,22 @@ def _create(project: Project, group: ProjectGroup, asked: Asked, number: int) ->
     )
 
 
-def _enqueue(project: Project, runs: Sequence[str], as_json: bool) -> int:
-    for run_id in runs:
-        if not launching.enqueue(project.instance, run_id):
-            raise ConfigError(
-                "this instance has no run queue",
-                where="klio run --launch",
-                fix="remove run_coordinator from its dagster.yaml, or run without --launch",
-            )
-    if as_json:
-        print_json({"run_ids": list(runs)})
-    else:
-        click.echo("\n".join(runs))
-    return 0
+def _launch(project: Project, asked: Asked, numbers: Sequence[int], report: Report) -> None:
+    """Put a run of each group into the queue; none is made that could not go there.
+
+    Raises:
+        ConfigError: there is no queue.
+    """
+    if not launching.has_queue(project.instance):
+        raise ConfigError(
+            "this instance has no run queue",
+            where="klio run --launch",
+            fix="remove run_coordinator from its dagster.yaml, or run without --launch",
+        )
+    for group, number in zip(project.groups, numbers, strict=True):
+        run_id = _create(project, group, asked, number)
+        report.run_ids.append(run_id)
+        launching.enqueue(project.instance, run_id)
 
 
 def _print_summary(
@@ -164,17 +140,17 @@ def _print_summary(
     groups: Sequence[ProjectGroup],
     summaries: Sequence[Mapping[str, Any]],
 ) -> None:
-    rows = [[key, *(counts[name] for name in _COUNTS)] for key, counts in merged["assets"].items()]
-    click.echo(table(rows, ["asset", *_COUNTS]))
+    rows = [[key, *(counts[name] for name in COUNTS)] for key, counts in merged["assets"].items()]
+    click.echo(table(rows, ["asset", *COUNTS]))
     failures = merged["failures"]
     if failures:
         click.echo(f"\n{len(failures):,} failed, {merged['blocked']:,} blocked by them:")
-    for failure in failures[:_SHOWN_FAILURES]:
+    for failure in failures[:SHOWN_FAILURES]:
         asset = f" {failure['asset']}" if failure["asset"] else ""
-        error = " ".join(failure["error"].split())[:_SHOWN_CHARACTERS]
+        error = " ".join(failure["error"].split())[:SHOWN_CHARACTERS]
         click.echo(f"  {printable(failure['entity'])}{asset}: {error}")
-    if len(failures) > _SHOWN_FAILURES:
-        click.echo(f"  and {len(failures) - _SHOWN_FAILURES:,} more")
+    if len(failures) > SHOWN_FAILURES:
+        click.echo(f"  and {len(failures) - SHOWN_FAILURES:,} more")
     for group, summary in zip(groups, summaries, strict=True):
         if summary["failures"]:
             click.echo(f"full list: {group.store.uri(failures_path(summary['run_id']))}")

@@ -9,14 +9,14 @@ from klio_dagster.cli.output import (
     common,
     example,
     print_json,
-    printable,
     select_option,
     table,
 )
 from klio_dagster.cli.project import open_project
+from klio_dagster.core.ids import printable
+from klio_dagster.defs.summary import SHOWN_CHARACTERS
 from klio_dagster.observe.status import Failures, Status, failures_of, status_of
 
-_SHOWN_CHARACTERS = 300
 _COUNTS = ("materialized", "failed", "missing", "stale")
 
 
@@ -61,6 +61,6 @@ def failures(select: str | None, as_json: bool) -> None:
         failed = list(pairs)
         click.echo(click.style(f"{asset}: {len(failed):,} failed", bold=True))
         for pair in failed:
-            click.echo(f"  {printable(pair.entity)}: {pair.error[:_SHOWN_CHARACTERS]}")
+            click.echo(f"  {printable(pair.entity)}: {pair.error[:SHOWN_CHARACTERS]}")
     if found.blocked:
         click.echo(f"{found.blocked:,} outputs are blocked by them")

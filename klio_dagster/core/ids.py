@@ -112,6 +112,14 @@ def unescape(path: str) -> str:
     )
 
 
+def printable(entity_id: str) -> str:
+    """An id as a terminal or a page can show it: what could be taken for a command is escaped.
+
+    Refused ids are shown too, and may hold line breaks.
+    """
+    return entity_id if entity_id.isprintable() and entity_id else ascii(entity_id)
+
+
 def _where(entity_id: str) -> str:
     shown = entity_id if len(entity_id) <= MAX_ID_BYTES else entity_id[:MAX_ID_BYTES] + "…"
     return f"entity {shown!r}"

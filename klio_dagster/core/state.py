@@ -16,6 +16,11 @@ class State(StrEnum):
     STALE = "stale"
 
 
+ALL = "all"
+STATES = (ALL, *(state.value for state in (State.MISSING, State.FAILED, State.STALE)))
+"""What may be asked for instead of entity ids."""
+
+
 def states(plan: Plan, records: Records) -> Iterator[tuple[str, str, State]]:
     """(asset, entity, state) of each pair of a plan.
 

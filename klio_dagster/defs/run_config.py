@@ -6,9 +6,8 @@ import dagster as dg
 from pydantic import Field, field_validator
 
 from klio_dagster.core.request import RerunOn
+from klio_dagster.core.state import STATES
 from klio_dagster.errors import ConfigError
-
-STATES = ("all", "missing", "failed", "stale")
 
 
 class KlioRunConfig(dg.Config):

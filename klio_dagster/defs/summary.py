@@ -8,11 +8,14 @@ from typing import Any
 
 import dagster as dg
 
+from klio_dagster.core.ids import printable
 from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import Receipt
 
-_SHOWN_FAILURES = 10  # a table in the UI has no pages
-_SHOWN_CHARACTERS = 300
+SHOWN_FAILURES = 10  # a table in the UI has no pages
+SHOWN_CHARACTERS = 300
+COUNTS = ("materialized", "skipped", "failed", "waiting")
+"""What is counted of each asset of a run."""
 
 
 @dataclass(slots=True)
@@ -97,21 +100,21 @@ class Summary:
 
     def __str__(self) -> str:
         parts = [
-            f"{key}: {c['materialized']} materialized, {c['skipped']} skipped, {c['failed']} failed"
-            for key, c in self.assets().items()
+            f"{key}: {', '.join(f'{counts[name]} {name}' for name in COUNTS)}"
+            for key, counts in self.assets().items()
         ]
         return "; ".join(parts)
 
 
 def failure_of(summary: Summary, list_uri: str) -> dg.Failure:
     """The exception that ends the op of a run in which an entity failed."""
-    shown = summary.failures[:_SHOWN_FAILURES]
+    shown = summary.failures[:SHOWN_FAILURES]
     rows = [
         dg.TableRecord(
             {
-                "entity": _printable(failure["entity"]),
+                "entity": printable(failure["entity"]),
                 "asset": failure["asset"] or "",
-                "error": failure["error"][:_SHOWN_CHARACTERS],
+                "error": failure["error"][:SHOWN_CHARACTERS],
             }
         )
         for failure in shown
@@ -123,15 +126,10 @@ def failure_of(summary: Summary, list_uri: str) -> dg.Failure:
     metadata["failed"] = dg.MetadataValue.int(len(summary.failures))
     metadata["blocked"] = dg.MetadataValue.int(len(summary.blocked))
     metadata["full_list"] = dg.MetadataValue.path(list_uri)
-    first = f": {_printable(shown[0]['entity'])}: {shown[0]['error']}" if shown else ""
+    first = f": {printable(shown[0]['entity'])}: {shown[0]['error']}" if shown else ""
     return dg.Failure(
         description=f"{len(summary.failures)} failed, {len(summary.blocked)} blocked by them"
-        f"{first[:_SHOWN_CHARACTERS]} (full list: {list_uri})",
+        f"{first[:SHOWN_CHARACTERS]} (full list: {list_uri})",
         metadata=metadata,
         allow_retries=False,
     )
-
-
-def _printable(entity: str) -> str:
-    """A refused id may hold line breaks and what terminals obey."""
-    return entity if entity.isprintable() and entity else ascii(entity)

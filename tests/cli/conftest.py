@@ -2,15 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dagster as dg
 import pytest
+
+from tests.cli.process import klio_process
 
 ROOT = Path(__file__).parents[2]
 WORKSPACE = "load_from:\n  - python_module:\n      module_name: definitions\n"
@@ -124,9 +128,12 @@ class Project:
     def klio(
         self, *arguments: str, stdin: str = "", cwd: Path | None = None, **environment: str
     ) -> Done:
-        with self.start(*arguments, cwd=cwd, **environment) as process:
-            out, err = process.communicate(stdin, timeout=120)
-        return Done(process.returncode, out, err)
+        with TemporaryDirectory() as folder:
+            streams = [Path(folder) / name for name in ("in", "out", "err")]
+            streams[0].write_text(stdin)
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+            code = klio_process(arguments, cwd or self.folder, environment, streams)
+            return Done(code, *(path.read_text() for path in streams[1:]))
 
     def instance(self) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_config(str(self.home))
@@ -153,9 +160,12 @@ def project(tmp_path: Path) -> Iterator[Project]:
     made.end()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Two good clips, a broken one and one without a file, all of them tried once."""
+    """Two good clips, a broken one and one without a file, all of them tried once.
+
+    Tests share it: they may run again what is there, and neither change nor add any of it.
+    """
     made = Project(tmp_path_factory.mktemp("computed"))
     for name, content in (("good", "sound"), ("other", "sounds"), ("broken", "broken")):
         made.clip(name, content)
@@ -163,3 +173,10 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert made.klio("entities", "add", "nowhere").code == 0
     assert made.klio("run").code == 1
     return made
+
+
+@pytest.fixture
+def computed_copy(computed: Project, tmp_path: Path) -> Project:
+    """The same, for one test alone."""
+    shutil.copytree(computed.folder, tmp_path / "copy")
+    return Project(tmp_path / "copy")

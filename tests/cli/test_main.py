@@ -134,6 +134,31 @@ def test_a_project_that_cannot_be_loaded_is_one_line(project, file, text, said):
     assert done.err.count("\n") == 1
 
 
+PRINTS = "import os\nprint('loading')\nos.system('echo loading in C')\n"
+
+
+@pytest.mark.parametrize("command", ["status", "plan", "run"])
+def test_what_definitions_print_is_not_on_stdout(project, command):
+    definitions = (project.folder / "definitions.py").read_text()
+    project.write("definitions.py", PRINTS + definitions)
+
+    done = project.klio(command, "--json")
+
+    assert done.code == 0
+    assert "size" in done.json["assets"]
+    assert sorted(done.err.split("\n")) == ["", "loading", "loading in C"]
+
+
+@pytest.mark.parametrize("command", ["status", "plan", "failures", "explain x", "entities list"])
+def test_a_command_that_fails_prints_nothing_on_stdout(project, command):
+    project.write("definitions.py", PRINTS + "1 / 0")
+
+    done = project.klio(*command.split(), "--json")
+
+    assert (done.code, done.out) == (2, "")
+    assert "ZeroDivisionError: division by zero" in done.err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("arguments", [["--debug", "status"], ["status", "--debug"]])
 def test_debug_shows_the_traceback_before_the_line(project, arguments):
     project.write("definitions.py", "1 / 0")

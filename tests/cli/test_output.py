@@ -4,8 +4,9 @@ import io
 
 import click
 
-from klio_dagster.cli.output import printable, table
+from klio_dagster.cli.output import table
 from klio_dagster.cli.progress import progress_shown
+from klio_dagster.core.ids import printable
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.engine.progress import Progress
 

@@ -100,15 +100,17 @@ def execute_run_here(
         return execute_run(location.code.get_reconstructable_job(run.job_name), run, instance)
 
 
-def enqueue(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Put a created run into the run queue; False if this instance has none.
+def has_queue(instance: dg.DagsterInstance) -> bool:
+    """Whether runs can be put into a queue; other coordinators need a workspace to start them."""
+    return isinstance(instance.run_coordinator, QueuedRunCoordinator)
+
+
+def enqueue(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Put a created run into the run queue, of an instance that has one.
 
     Private because the public way wants a workspace, which the queue does not look at.
     """
-    if not isinstance(instance.run_coordinator, QueuedRunCoordinator):
-        return False
     instance.submit_run(run_id, workspace=cast("Any", None))
-    return True
 
 
 @contextmanager
