@@ -15,6 +15,7 @@ import numpy.typing as npt
 from klio_dagster.audio.clip import AudioClip
 from klio_dagster.errors import ConfigError
 
+_COMPRESSION: Final = 6  # 9 is no byte smaller on spectrograms and takes up to four times as long
 LARGEST_PNG_BYTES: Final = 700
 
 Indices = npt.NDArray[np.uint8]
@@ -198,7 +199,7 @@ def _png(
             _chunk(b"IHDR", header),
             _chunk(b"PLTE", bytes(value for colour in palette for value in colour)),
             _chunk(b"tRNS", b"\0") if is_first_clear else b"",
-            _chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)),
+            _chunk(b"IDAT", zlib.compress(rows.tobytes(), _COMPRESSION)),
             _chunk(b"IEND", b""),
         )
     )

@@ -11,6 +11,8 @@ from klio_dagster.ledger.ledger import Ledger
 
 _MOST_HELD = 1000
 _LONGEST_HELD_S = 1.0
+_HELD_FOR_A_FLUSH = 20.0  # times what the last one took: opening Dagster's log costs more than
+# writing a few events to it, and where all cores compute, that time is theirs
 _SAID_EVERY_S = 5.0
 
 
@@ -44,9 +46,10 @@ class Recorder:
         self._watch = watch
         self._held: list[Receipt] = []
         self._held_since = self._said_at = time.monotonic()
+        self._hold_s = _LONGEST_HELD_S
 
     def add(self, receipts: Sequence[Receipt]) -> None:
-        """Take receipts; they are recorded when there are many, or after a second."""
+        """Take receipts; they are recorded when there are many, or after some seconds."""
         now = time.monotonic()
         if not self._held:
             self._held_since = now
@@ -56,12 +59,15 @@ class Recorder:
         if self._progress.has_begun and now - self._said_at >= _SAID_EVERY_S:
             self._said_at = now
             self._say(str(self._progress))
-        if len(self._held) >= _MOST_HELD or now - self._held_since >= _LONGEST_HELD_S:
+        if len(self._held) >= _MOST_HELD or now - self._held_since >= self._hold_s:
             self.flush()
 
     def flush(self) -> None:
         """Record what is held."""
         if self._held:
+            started = time.monotonic()
             self._ledger.record(self._run, self._held)
             self._summary.add(self._held)
             self._held = []
+            took = time.monotonic() - started
+            self._hold_s = max(_LONGEST_HELD_S, _HELD_FOR_A_FLUSH * took)

@@ -13,16 +13,15 @@ import re
 from functools import lru_cache
 from hashlib import sha256
 
-from klio_dagster.core.ids import escape, unescape
+from klio_dagster.core.ids import MAX_ASSET_BYTES, escape, unescape
 from klio_dagster.errors import ConfigError, InvalidEntityIdError
 
 OWN_FOLDER = "_klio"
 OPEN_PREFIX = f"{OWN_FOLDER}/open/"
-MAX_ASSET_BYTES = 100  # with an escaped id of 780 and a suffix, keys stay under 1,000 bytes
 
 _ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
 _MOST_OF_A_GROUP = 40
-_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_WORK_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 def output_path(asset: str, entity_id: str, suffix: str) -> str:
@@ -143,7 +142,7 @@ def work_id_of(run_id: str, group: str | None = None) -> str:
 
 
 def _checked(work_id: str) -> str:
-    if not _RUN_ID.fullmatch(work_id):
+    if not _WORK_ID.fullmatch(work_id):
         raise ConfigError(
             "a run id names a folder in the store and this one cannot",
             where=f"run {work_id!r}",
