@@ -53,7 +53,7 @@ class Outside:
     """The stored output of an asset outside the group, for one entity.
 
     Args:
-        uri: where it lies.
+        uri: where it lies: an absolute path or a URL, never relative to a store.
         codec: how it is loaded.
     """
 

@@ -14,6 +14,7 @@ from klio_dagster.ledger.in_flight import InFlight, with_receipts
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.sources import SourceListing, SourcePattern, list_sources
 from klio_dagster.store.store import Store
+from klio_dagster.store.url import is_absolute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +129,13 @@ def _by_name(records: Records, group: EntityGroup, names: Sequence[str]) -> Reco
 def _stored(ledger: Ledger, key: str, entities: Sequence[str]) -> dict[str, Outside | None]:
     """Where the outputs of another group lie, as its materialisations say.
 
-    What people report by hand, in the UI for instance, does not say it.
+    What people report by hand, in the UI for instance, does not say it; nor does a relative uri,
+    because nobody knows what it is relative to.
     """
     found: dict[str, Outside | None] = {}
     for entity, metadata in ledger.latest_metadata(key, entities).items():
         match metadata:
-            case {"uri": str(uri), "codec": dict(codec)}:
+            case {"uri": str(uri), "codec": dict(codec)} if is_absolute(uri):
                 found[entity] = Outside(uri=uri, codec=codec)
             case _:
                 found[entity] = None

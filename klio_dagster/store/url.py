@@ -85,6 +85,14 @@ class StoreUrl:
         return self.text
 
 
+def is_absolute(location: str) -> bool:
+    """Whether it says by itself where something lies: an absolute path, or a URL we can read."""
+    scheme, separator, rest = location.partition("://")
+    if not separator:
+        return location.startswith("/")
+    return scheme in REMOTE_SCHEMES or (scheme == "file" and rest.startswith("/"))
+
+
 def hide_secrets(text: str) -> str:
     """The text without what stands before an `@` or after a `?` in its URLs: keys, signatures."""
     while (hidden := _SECRETS.sub(r"\1\2…", text)) != text:

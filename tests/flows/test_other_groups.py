@@ -99,14 +99,21 @@ def test_two_groups_in_one_run_are_computed_in_their_order(
     assert catalogue.store.exists("mel/b.json")
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"uri": "recording/b.json", "codec": {"name": "json"}}, id="relative uri"),
+    ],
+)
 def test_a_partition_reported_by_hand_stops_no_other(
-    catalogue: Catalogue, their_store: Path
+    catalogue: Catalogue, their_store: Path, metadata: dict[str, object]
 ) -> None:
     """The UI lets people report a materialisation: it has no uri that we could load."""
     (their_store / "tracks/a.txt").unlink()
     run(catalogue, their_store, "recording")
     assert catalogue.materialized("recording") == {"b"}
-    by_hand = dg.AssetMaterialization("recording", partition="a")
+    by_hand = dg.AssetMaterialization("recording", partition="a", metadata=metadata)
     catalogue.instance.report_runless_asset_event(by_hand)
 
     mixed = run(catalogue, their_store, "mel")
