@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import cast
 
+from klio_dagster.core.ids import MAX_ASSET_BYTES
 from klio_dagster.core.output import Json, OutputCodec
 from klio_dagster.core.reference import Signature, Transform, reference_of, signature_of
 from klio_dagster.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-_MOST_NAME_BYTES = 80  # with an escaped id (at most 768 bytes) a whole key stays under 1,000
 _BOUND_BY_US = frozenset({"entity", "source"})
 
 
@@ -210,11 +210,11 @@ def _dependency(dep: object, where: str) -> Dep:
 
 
 def _check_name(name: str, where: str) -> None:
-    if not _NAME.match(name) or len(name) > _MOST_NAME_BYTES or name in _BOUND_BY_US:
+    if not _NAME.match(name) or len(name) > MAX_ASSET_BYTES or name in _BOUND_BY_US:
         raise ConfigError(
             f"'{name}' cannot be a name",
             where=where,
-            fix=f"use letters, digits and _, starting with a letter, at most {_MOST_NAME_BYTES},"
+            fix=f"use letters, digits and _, starting with a letter, at most {MAX_ASSET_BYTES},"
             " and neither 'entity' nor 'source'",
         )
 

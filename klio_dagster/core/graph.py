@@ -1,6 +1,6 @@
 """The chain of one group: order, cycles, and what a partial selection computes and loads."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -78,15 +78,14 @@ class Chain:
 
     def steps_for(self, name: str) -> frozenset[str]:
         """The steps that have to run when this asset runs."""
-        found: set[str] = set()
-        waiting = [name]
-        while waiting:
-            for dep in self._parts[waiting.pop()].dependencies:
-                part = self._parts.get(dep.name)
-                if not dep.is_outside and part and not isinstance(part, EntityAsset):
-                    found.add(dep.name)
-                    waiting.append(dep.name)
-        return frozenset(found)
+        return steps_below(
+            name,
+            lambda part: [
+                dep.name
+                for dep in self._parts[part].dependencies
+                if not dep.is_outside and not isinstance(self._parts[dep.name], EntityAsset)
+            ],
+        )
 
     def computed(self, selected: Collection[str]) -> tuple[str, ...]:
         """The selected assets and the steps they need, upstream first."""
@@ -106,6 +105,23 @@ class Chain:
             outside=_unique(d.name for d in deps if d.is_outside),
             sources=_unique(part.source for part in parts if part.source is not None),
         )
+
+
+def steps_below(name: str, steps_of: Callable[[str], Iterable[str]]) -> frozenset[str]:
+    """The steps that a part needs, and those that they need.
+
+    Args:
+        name: of the part.
+        steps_of: the steps among what a part depends on, by name.
+    """
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for step in steps_of(waiting.pop()):
+            if step not in found:
+                found.add(step)
+                waiting.append(step)
+    return frozenset(found)
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

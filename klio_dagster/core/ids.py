@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 from klio_dagster.errors import InvalidEntityIdError
 
 MAX_ID_BYTES = 256
+MAX_ASSET_BYTES = 100  # of its key; with an escaped id (780) and a suffix, paths stay under 1,000
 MAX_NAME_BYTES = 200  # of one folder or file name without its suffix; file systems end at 255
 FOLDER_END = "+"  # escaped to %2B everywhere else, so no folder is called like a file
 

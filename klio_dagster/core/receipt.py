@@ -34,6 +34,11 @@ class Failure:
         """The attempt was not made because something it depends on failed."""
         return self.type == UPSTREAM_FAILED
 
+    @classmethod
+    def blocked_by(cls, cause: str) -> "Failure":
+        """The attempt was not made because of what it depends on, by name."""
+        return cls(UPSTREAM_FAILED, f"not computed because {cause} failed")
+
     def __str__(self) -> str:
         return f"{self.type}: {self.message}"
 

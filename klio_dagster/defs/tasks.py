@@ -131,7 +131,7 @@ def _failure(
 ) -> Failure:
     inputs = group.chain.inputs(name)
     if reason == UPSTREAM_FAILED:
-        return Failure(reason, "not computed because what it depends on failed")
+        return Failure.blocked_by("what it depends on")
     for pattern in inputs.sources:
         listing = gathered.listings[pattern]
         if entity in listing.ambiguous:
@@ -147,8 +147,8 @@ def _failure(
             if entity in gathered.outside.get(dep, {}):
                 return Failure(
                     reason,
-                    f"'{dep}' cannot be loaded: its record has no uri and codec, as if reported by"
-                    " hand; compute it again with force",
+                    f"'{dep}' cannot be loaded: its record has no absolute uri and codec, as if"
+                    " reported by hand; compute it again with force",
                 )
             return Failure(reason, f"'{dep}' has no output yet; compute it first")
     return Failure(reason, "an input is missing")

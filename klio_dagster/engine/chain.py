@@ -9,9 +9,10 @@ from typing import Any
 from klio_dagster.codecs.hashing import data_version
 from klio_dagster.codecs.registry import codec_from_json
 from klio_dagster.core.entity import Result
+from klio_dagster.core.graph import steps_below
 from klio_dagster.core.manifest import Manifest, PartSpec, Task
 from klio_dagster.core.output import Dumped, OutputCodec, Scalar
-from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
+from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.engine.inputs import Values, one_line
 from klio_dagster.engine.transforms import BoundTransform
 from klio_dagster.errors import EntityError, KlioError
@@ -104,7 +105,11 @@ class EntityChain:
         blocked: dict[str, str] = {}
         for position, name in enumerate(task.run):
             if name in blocked:
-                self._write(self._receipt(task, name, _blocked(blocked[name]), {}, self._clock()))
+                self._write(
+                    self._receipt(
+                        task, name, Failure.blocked_by(f"'{blocked[name]}'"), {}, self._clock()
+                    )
+                )
                 continue
             started, cpu = self._clock(), time.process_time()
             outcome = self._attempt(task, name, values)
@@ -138,14 +143,12 @@ class EntityChain:
 
     def _steps(self, name: str, values: Values) -> list[PartSpec]:
         """The steps an asset needs that were not computed yet, upstream first."""
-        needed: set[str] = set()
-        waiting = [name]
-        while waiting:
-            for dep in self._chain[waiting.pop()].deps.values():
-                part = self._chain.get(dep)
-                if part and part.is_step and not values.has(dep):
-                    needed.add(dep)
-                    waiting.append(dep)
+
+        def open_steps(part: str) -> list[str]:
+            deps = [self._chain.get(dep) for dep in self._chain[part].deps.values()]
+            return [dep.name for dep in deps if dep and dep.is_step and not values.has(dep.name)]
+
+        needed = steps_below(name, open_steps)
         return [part for part in self._manifest.chain if part.name in needed]
 
     def _transform(self, name: str) -> BoundTransform:
@@ -206,10 +209,6 @@ def failed_receipt(
         finished_at=round(finished_at, 6),
         failure=failure,
     )
-
-
-def _blocked(cause: str) -> Failure:
-    return Failure(UPSTREAM_FAILED, f"not computed because '{cause}' failed")
 
 
 def _failure(error: BaseException) -> Failure:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from klio_dagster.core.manifest import Manifest, Task
-from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
+from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.engine.chain import blocked_by, failed_receipt
 from klio_dagster.engine.guardian import Guardian
 from klio_dagster.engine.process import Computing, Show, WorkerProcess
@@ -239,8 +239,7 @@ class SupervisedPool:
         later = open_assets[open_assets.index(culprit) + 1 :]
         blocked = dict(blocked_by(culprit, self._chain, later))
         for name, cause in blocked.items():
-            text = f"not computed because '{cause}' failed"
-            self._fail(task, name, Failure(UPSTREAM_FAILED, text))
+            self._fail(task, name, Failure.blocked_by(f"'{cause}'"))
         left = [name for name in later if name not in blocked]
         return [task.without([name for name in task.run if name not in left])] if left else []
 
