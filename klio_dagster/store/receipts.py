@@ -170,7 +170,7 @@ def _parts(folder: Path) -> dict[str, int]:
     """Name and size in bytes of each part, in order."""
     try:
         entries = [entry for entry in os.scandir(folder) if entry.name.endswith(_SUFFIX)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # who writes the next receipt says so
         return {}
     sizes: dict[str, int] = {}
     for entry in sorted(entries, key=lambda entry: entry.name):
