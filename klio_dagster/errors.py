@@ -7,7 +7,8 @@ KlioError                      what, where, how to mend
 ├── StoreUnavailableError      mended by whoever runs the store; trying again may help
 ├── ObjectNotFoundError        mended by nobody: the store answered that it has no such object
 ├── RunError                   mended by whoever runs this: the run as a whole cannot go on
-│   └── EntitiesInFlightError  another live run holds some of the entities asked for
+│   ├── EntitiesInFlightError  another process is executing the same run
+│   └── ClaimLostError         others took this run for dead and its entities over
 └── LedgerError                mended by whoever runs Dagster's instance
 """
 
@@ -58,7 +59,11 @@ class RunError(KlioError):
 
 
 class EntitiesInFlightError(RunError):
-    """Another live run holds some of the entities asked for."""
+    """Another process is executing the same run."""
+
+
+class ClaimLostError(RunError):
+    """Others took this run for dead and its entities over."""
 
 
 class LedgerError(KlioError):

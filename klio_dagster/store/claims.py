@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from threading import Lock
 from typing import Any
+from uuid import uuid4
 
-from klio_dagster.errors import ConfigError, EntitiesInFlightError
+from klio_dagster.errors import ClaimLostError, ConfigError, EntitiesInFlightError
 from klio_dagster.store.layout import (
     CLOCK_PATH,
     OPEN_PREFIX,
@@ -37,6 +38,7 @@ class Claim:
         work_id: names the folders of this work in the store: the run's id, with the group's name
             where a run computes several groups.
         run_id: Dagster's id of the run.
+        generation: tells this claim from another one of the same work.
         created: seconds since 1970 by the store's clock.
         assets: keys of the assets it computes, their parts joined by `/`.
         manifest: path in the store of what it was asked to do; None until it has planned.
@@ -47,6 +49,7 @@ class Claim:
 
     work_id: str
     run_id: str
+    generation: str
     created: float
     assets: tuple[str, ...]
     manifest: str | None
@@ -78,6 +81,7 @@ class OpenClaim:
         self._claim = claim
         self._lock = Lock()
         self._is_open = True
+        self._beats = 0
 
     @property
     def claim(self) -> Claim:
@@ -91,6 +95,7 @@ class OpenClaim:
             The time by the store's clock, in seconds since 1970.
 
         Raises:
+            ClaimLostError: others took the run for dead: it must write nothing any more.
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
@@ -98,7 +103,15 @@ class OpenClaim:
         with self._lock:
             if not self._is_open:
                 return time.time()
-            self._store.put(path, b"alive\n")
+            if generation_of(self._store, self._claim.work_id) != self._claim.generation:
+                self._is_open = False
+                raise ClaimLostError(
+                    "it gave no sign of life for so long that others took its entities over",
+                    where=f"run {self._claim.run_id}",
+                    fix="what it had finished is recorded; run again for the rest",
+                )
+            self._beats += 1  # another content each time: some stores tell changes by that
+            self._store.put(path, f"{self._beats}\n".encode())
         return self._store.head(path).modified.timestamp()
 
     def start(self, created: float) -> None:
@@ -119,16 +132,28 @@ class OpenClaim:
         """
         self._change(replace(self._claim, manifest=path))
 
+    def renew(self) -> None:
+        """Hold every entity of its assets again, and go after all claims there are by now.
+
+        Raises:
+            ClaimLostError: others took the run for dead.
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: it did not answer.
+        """
+        self._change(replace(self._claim, manifest=None, created=0.0))
+        self.start(self.beat())
+
     def close(self) -> None:
-        """Give everything free. Safe to call again.
+        """Give everything free, unless it was lost. Safe to call again.
 
         Raises:
             ConfigError: the store does not let us delete.
             StoreUnavailableError: it did not answer.
         """
         with self._lock:
+            if self._is_open:
+                remove_claim(self._store, self._claim.work_id)
             self._is_open = False
-            remove_claim(self._store, self._claim.work_id)
 
     def _change(self, claim: Claim) -> None:
         with self._lock:
@@ -164,6 +189,7 @@ def open_claim(
     claim = Claim(
         work_id=work_id or run_id,
         run_id=run_id,
+        generation=uuid4().hex,
         created=0.0,
         assets=tuple(assets),
         manifest=None,
@@ -226,6 +252,20 @@ def store_time(store: ObjectStore) -> float:
     """
     store.put(CLOCK_PATH, b"now\n")
     return store.head(CLOCK_PATH).modified.timestamp()
+
+
+def generation_of(store: ObjectStore, work_id: str) -> str | None:
+    """The generation of the claim that there is; None if there is none, or none we can read.
+
+    Raises:
+        ConfigError: the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    data = store.get_or_none(claim_path(work_id))
+    try:
+        return None if data is None else json.loads(data)["generation"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def remove_claim(store: ObjectStore, work_id: str) -> None:

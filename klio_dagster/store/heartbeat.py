@@ -1,14 +1,22 @@
-"""A claim kept alive while its run works."""
+"""A claim kept alive while its run works, and watched by those who write for it."""
 
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from klio_dagster.errors import KlioError
-from klio_dagster.store.claims import OpenClaim
+from klio_dagster.errors import ClaimLostError, KlioError
+from klio_dagster.store.claims import OpenClaim, generation_of, store_time
+from klio_dagster.store.layout import beat_path
+from klio_dagster.store.objects import ObjectStore
 
 BEAT_EVERY_S = 10.0
+LOOK_EVERY_S = 5.0
+CONFIRMED_FOR_S = 30.0  # half of the silence after which others may take the entities over
+
+Clock = Callable[[], float]
 
 
 class Heartbeat:
@@ -19,11 +27,17 @@ class Heartbeat:
     Args:
         claim: what to keep alive.
         every_s: seconds between two beats.
+        monotonic: seconds; goes on while the process is stopped.
     """
 
-    def __init__(self, claim: OpenClaim, every_s: float = BEAT_EVERY_S) -> None:
+    def __init__(
+        self, claim: OpenClaim, every_s: float = BEAT_EVERY_S, monotonic: Clock = time.monotonic
+    ) -> None:
         self._claim = claim
         self._every_s = every_s
+        self._monotonic = monotonic
+        self._confirmed_at = monotonic()
+        self._lost: ClaimLostError | None = None
         self._ended = Event()
         self._thread = Thread(target=self._run, name="klio-heartbeat", daemon=True)
 
@@ -40,7 +54,104 @@ class Heartbeat:
         self._ended.set()
         self._thread.join()
 
+    def confirm(self) -> None:
+        """Return if the claim is ours still; asks the store only where the last beat is old.
+
+        Raises:
+            ClaimLostError: others took the run for dead: nothing of it may be written any more.
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: it did not answer.
+        """
+        if self._lost is None and self._monotonic() - self._confirmed_at > CONFIRMED_FOR_S:
+            self._beat()
+        if self._lost is not None:
+            raise self._lost
+
+    def _beat(self) -> None:
+        asked_at = self._monotonic()
+        try:
+            self._claim.beat()
+        except ClaimLostError as error:
+            self._lost = error
+        else:
+            self._confirmed_at = asked_at
+
     def _run(self) -> None:
-        while not self._ended.wait(self._every_s):
+        while self._lost is None and not self._ended.wait(self._every_s):
             with suppress(KlioError):
-                self._claim.beat()
+                self._beat()
+
+
+class Confirmation:
+    """Whether a run still holds its claim, seen from a process that writes for it.
+
+    The run's launcher is elsewhere, and may be stopped or cut off without knowing. Its beats are
+    the confirmation: after 30 s without one nothing may be written, and after 60 s others may take
+    the run for dead.
+
+    Args:
+        store: where the claim lies.
+        work_id: names the claim.
+        generation: of the claim this process writes for.
+        monotonic: seconds.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        work_id: str,
+        generation: str,
+        monotonic: Clock = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._work_id = work_id
+        self._generation = generation
+        self._monotonic = monotonic
+        self._beat: str | None = None
+        self._confirmed_at = float("-inf")
+        self._looked_at = float("-inf")
+        self.is_lost = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """The run was alive a moment ago: what it computed may be written."""
+        return not self.is_lost and self._monotonic() - self._confirmed_at <= CONFIRMED_FOR_S
+
+    def look(self) -> None:
+        """Look at claim and beat. A store that does not answer confirms nothing."""
+        with suppress(KlioError):
+            now = self._monotonic()
+            if generation_of(self._store, self._work_id) != self._generation:
+                self.is_lost = True
+                return
+            beat = self._store.head(beat_path(self._work_id))
+            if self._beat is None:  # its age, by the store's clock
+                self._confirmed_at = now - max(
+                    store_time(self._store) - beat.modified.timestamp(), 0
+                )
+            elif beat.version != self._beat:  # written at some time since the last look
+                self._confirmed_at = self._looked_at
+            self._beat, self._looked_at = beat.version, now
+
+    def watch(self, on_lost: Callable[[], None] = lambda: None) -> None:
+        """Look every few seconds from a thread, which ends with the process.
+
+        Args:
+            on_lost: called once, in that thread, when the claim is lost.
+        """
+        self.look()
+        Thread(target=self._watch, args=(on_lost,), name="klio-confirmation", daemon=True).start()
+
+    def _watch(self, on_lost: Callable[[], None]) -> None:
+        while not self.is_lost:
+            time.sleep(LOOK_EVERY_S)
+            self.look()
+        on_lost()
+
+    def wait(self, poll_s: float = 0.2) -> None:
+        """Return as soon as what was computed may be written; never, once the claim is lost.
+
+        The process that supervises this one ends it then.
+        """
+        while not self.is_fresh:
+            time.sleep(poll_s)
