@@ -246,13 +246,13 @@ def _violations(cases: "pd.DataFrame", rows: int) -> Iterator[Violation]:
             constraint = "is missing" if missing else "is not in the schema"
             yield Violation(shown, constraint, 0, rows, 0, shown)
             continue
-        is_about_rows = row is not None and row == row  # nan where the check is not about rows
+        number = -1 if row is None or row != row else int(row)  # nan: it is not about rows
         yield Violation(
             column=str(column) if context == "Column" else "",
             constraint=readable(str(check)),
-            rows=len(found) if is_about_rows else 0,
+            rows=len(found) if number >= 0 else 0,
             of_rows=rows,
-            row=int(row) if is_about_rows else 0,
+            row=max(number, 0),
             example=shown,
         )
 

@@ -214,7 +214,7 @@ class EntityChain:
             started_at=round(started, 6),
             finished_at=round(self._clock(), 6),
             cpu_s=round(cpu_s, 6),
-            checks=outcome.checks,
+            checks=tuple(outcome.checks),
         )
         if isinstance(outcome, Failed):
             return replace(common, failure=outcome.failure)
