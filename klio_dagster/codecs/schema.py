@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -169,7 +170,10 @@ def validated(
     from pandera.errors import SchemaErrors
 
     try:
-        kept = schema.validate(frame, lazy=True)
+        with warnings.catch_warnings():
+            # pandera puts failure cases of several kinds together in a way that pandas deprecates.
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"pandera\.")
+            kept = schema.validate(frame, lazy=True)
     except SchemaErrors as error:
         found = list(_violations(cast("Any", error).failure_cases, len(frame)))
         return frame, _broken(found, len(frame), severity)
