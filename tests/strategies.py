@@ -151,6 +151,7 @@ def receipts(draw: st.DrawFn) -> Receipt:
         metadata=draw(st.dictionaries(texts, texts | st.integers() | st.booleans(), max_size=3)),
         figures=draw(st.dictionaries(texts, st.binary(max_size=40), max_size=2)),
         columns=tuple(draw(st.lists(_columns, max_size=2))),
+        is_look=draw(st.booleans()),
     )
 
 

@@ -30,6 +30,7 @@ class PartSpec:
         key: asset key, joined by `/`; empty for a step.
         codec: the output codec as JSON; None for a step.
         checks: the user's checks of the output as JSON.
+        is_looked_at: its stored output is checked again, and nothing computed.
     """
 
     name: str
@@ -43,6 +44,7 @@ class PartSpec:
     key: str = ""
     codec: Mapping[str, Json] | None = None
     checks: Sequence[Mapping[str, Json]] = ()
+    is_looked_at: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "checks", tuple(self.checks))  # equal to itself when read back

@@ -66,6 +66,7 @@ class Receipt:
         figures: name to PNG bytes.
         checks: what the asset's checks found, also where it failed because of them.
         columns: of a table.
+        is_look: the stored output was checked again: nothing was made, so it is no record.
         failure: why the attempt failed; None when it did not.
     """
 
@@ -86,6 +87,7 @@ class Receipt:
     figures: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     checks: Sequence[Evaluation] = ()
     columns: Sequence[Column] = ()
+    is_look: bool = False
     failure: Failure | None = None
 
     @property
@@ -133,6 +135,8 @@ class Receipt:
                 fields["figures"] = figures
             if self.columns:
                 fields["columns"] = [column.to_json() for column in self.columns]
+        if self.is_look:
+            fields["look"] = True
         if self.checks:
             fields["checks"] = [evaluation.to_json() for evaluation in self.checks]
         return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
@@ -167,6 +171,7 @@ class Receipt:
                 figures={n: b64decode(png) for n, png in fields.get("figures", {}).items()},
                 checks=tuple(evaluation_from_json(each) for each in fields.get("checks", ())),
                 columns=tuple(Column(**each) for each in fields.get("columns", ())),
+                is_look=fields.get("look", False),
                 failure=Failure(**error) if error else None,
             )
         except (KeyError, TypeError, AttributeError) as error:

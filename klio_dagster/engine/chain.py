@@ -11,7 +11,7 @@ from klio_dagster.core.check import Evaluation, reject
 from klio_dagster.core.entity import Entity, Result
 from klio_dagster.core.graph import steps_below
 from klio_dagster.core.manifest import Manifest, PartSpec, Task
-from klio_dagster.core.output import RELOAD, Dumped, OutputCodec
+from klio_dagster.core.output import RELOAD, Dumped, OutputCodec, PromisingCodec
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.engine.checks import BoundCheck
 from klio_dagster.engine.inputs import Values, one_line
@@ -42,6 +42,13 @@ class Failed:
 
     failure: Failure
     checks: Sequence[Evaluation] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A stored output was checked again."""
+
+    checks: Sequence[Evaluation]
 
 
 def blocked_by(
@@ -129,7 +136,8 @@ class EntityChain:
                 )
                 continue
             started, cpu = self._clock(), time.process_time()
-            outcome = self._attempt(task, name, values)
+            attempt = self._look if self._chain[name].is_looked_at else self._attempt
+            outcome = attempt(task, name, values)
             receipt = self._receipt(
                 task, name, outcome, versions, started, time.process_time() - cpu
             )
@@ -163,6 +171,27 @@ class EntityChain:
             return Failed(_failure(error))
         values.keep_output(name, dumped.value, dumped.data)
         return Done(dumped, Result(None, metadata, figures), self._store.uri(path), checks)
+
+    def _look(self, task: Task, name: str, values: Values) -> Looked | Failed:
+        """Check the output that is stored; user code runs in its checks."""
+        codec, part = self._codecs[name], self._chain[name]
+        try:
+            self._begin(name, part)
+            value = values.input(name)
+            found: Sequence[Evaluation] = ()
+            if isinstance(codec, PromisingCodec) and codec.promises:
+                found = self._promised(codec, value)
+            entity = Entity(task.entity)
+            return Looked([*found, *(check(value, entity) for check in self._bound_checks(name))])
+        except (Exception, SystemExit) as error:  # it cannot be loaded, or a check ends us
+            return Failed(_failure(error))
+
+    def _promised(self, codec: OutputCodec, value: object) -> Sequence[Evaluation]:
+        """What a codec's own checks say of a value."""
+        try:
+            return codec.dump(value).evaluations
+        except CheckFailedError as error:
+            return [each for each in error.evaluations if isinstance(each, Evaluation)]
 
     def _evaluated(self, name: str, dumped: Dumped, entity: str, path: str) -> Sequence[Evaluation]:
         """What the user's checks say of a value, which they get as a consumer gets it."""
@@ -198,7 +227,7 @@ class EntityChain:
         self,
         task: Task,
         name: str,
-        outcome: Done | Failed,
+        outcome: Done | Looked | Failed,
         versions: Mapping[str, str],
         started: float,
         cpu_s: float = 0.0,
@@ -218,6 +247,8 @@ class EntityChain:
         )
         if isinstance(outcome, Failed):
             return replace(common, failure=outcome.failure)
+        if isinstance(outcome, Looked):
+            return replace(common, is_look=True)
         return replace(
             common,
             uri=outcome.uri,

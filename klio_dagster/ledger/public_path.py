@@ -53,7 +53,7 @@ class PublicLedger:
         for receipt in sorted(receipts, key=lambda receipt: receipt.finished_at):
             if receipt.failure:
                 self._log(run, failure_observation(receipt), receipt.finished_at)
-            else:
+            elif not receipt.is_look:
                 event = materialization(receipt, self._pointers(receipt), self._describe)
                 self._log(run, event, receipt.finished_at)
             target = self._newest_materialization(receipt) if receipt.checks else None

@@ -45,13 +45,15 @@ def record_receipts(
         targets = Targets(run.run_id, _materialized_before(instance, batch))
         makers: list[tuple[float, event_log.Make]] = []
         for receipt in batch:
-            event = partial(_event, receipt, pointers, targets, describe)
-            makers.append((receipt.finished_at, event))
+            if not receipt.is_look:
+                event = partial(_event, receipt, pointers, targets, describe)
+                makers.append((receipt.finished_at, event))
             makers += [
                 (receipt.finished_at, partial(_checked, receipt, evaluation, targets))
                 for evaluation in receipt.checks
             ]
-        event_log.store_events(instance, run, makers)
+        if makers:
+            event_log.store_events(instance, run, makers)
 
 
 def mark_pairs_failed(
@@ -105,14 +107,14 @@ class Targets:
 def _materialized_before(
     instance: dg.DagsterInstance, receipts: Iterable[Receipt]
 ) -> dict[tuple[str, str], tuple[int, str, float]]:
-    """The newest event of each pair whose output was refused now: its checks are shown with it."""
-    refused: dict[str, list[str]] = {}
+    """The newest event of each pair that is checked and not made now: it is shown with that."""
+    checked: dict[str, list[str]] = {}
     for receipt in receipts:
-        if receipt.failure and receipt.checks:
-            refused.setdefault(receipt.asset, []).append(receipt.entity)
+        if receipt.checks and (receipt.failure or receipt.is_look):
+            checked.setdefault(receipt.asset, []).append(receipt.entity)
     return {
         (key, row.partition): (row.storage_id, row.run_id, row.timestamp)
-        for key, entities in refused.items()
+        for key, entities in checked.items()
         for row in event_log.newest_events(
             instance, asset_key(key), "ASSET_MATERIALIZATION", sorted(entities)
         )

@@ -1,5 +1,7 @@
 """Checks in the chain: what they get, what they may answer, and what becomes of the output."""
 
+from dataclasses import replace
+
 import pytest
 
 from klio_dagster.codecs.audio import Audio
@@ -7,6 +9,10 @@ from klio_dagster.codecs.json import Json
 from klio_dagster.codecs.table import Table
 from klio_dagster.core.asset import EntityAsset
 from klio_dagster.core.check import Check
+from klio_dagster.core.graph import Chain
+from klio_dagster.core.manifest import Manifest, Task, part_specs
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.engine.chain import EntityChain
 from klio_dagster.testing import run_chain
 from tests.engine import check_jobs as jobs
 
@@ -88,6 +94,33 @@ def test_a_table_that_only_warns_is_stored_as_it_came() -> None:
     (evaluation,) = computed.receipts["levels"].checks
     assert (evaluation.passed, evaluation.severity) == (False, "warn")
     assert computed.load("total") == {"columns": ["peak", "bars"], "bars": "4"}
+
+
+def test_a_stored_table_is_looked_at_by_its_schema_too() -> None:
+    loose = Table(schema=LEVELS, severity="warn")
+    strict = Table(schema=LEVELS)
+    bars = {"peak": -1.0}
+    stored = run_chain([EntityAsset("levels", jobs.levels, output=loose, params=bars)])
+    again = EntityAsset("levels", jobs.levels, output=strict, params=bars)
+    receipts: list[Receipt] = []
+    parts = part_specs(Chain([again]), ["levels"], {"levels": "c"}, {})
+    manifest = Manifest(
+        run="r",
+        store=stored.store.url,
+        parts=(),
+        chain=[replace(part, is_looked_at=True) for part in parts],
+        engine={"kind": "local"},
+    )
+
+    chain = EntityChain(manifest, stored.store, receipts.append, lambda _asset, _part: None)
+    chain.run(Task(entity="test", run=["levels"]))
+
+    (receipt,) = receipts
+    assert receipt.is_look
+    assert receipt.failure is None
+    assert [(e.check, e.passed, e.severity) for e in receipt.checks] == [
+        ("schema", False, "blocking")
+    ]
 
 
 def test_the_columns_of_a_table_are_told_with_what_its_schema_says_of_them() -> None:

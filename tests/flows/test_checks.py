@@ -136,3 +136,36 @@ def test_a_selection_of_assets_evaluates_their_checks_only(
 
     assert evaluations(catalogue, "recording", "is_long") == {"long": [True]}
     assert evaluations(catalogue, "mel", "is_even") == {}
+
+
+def test_checks_selected_alone_look_again_at_what_is_stored(catalogue: Catalogue) -> None:
+    short_and_long(catalogue)
+    catalogue.register("unknown")
+    catalogue.run(checked(severity="warn", least=1), entities=["short", "long"])
+    before = catalogue.ledger.records(["recording", "mel"], None)
+
+    run = catalogue.run(
+        checked(severity="warn"),
+        checks=[dg.AssetCheckKey(dg.AssetKey("recording"), "is_long")],
+        entities="all",
+    )
+
+    assert run.success, run.error
+    assert catalogue.ledger.records(["recording", "mel"], None) == before
+    found = evaluations(catalogue, "recording", "is_long")
+    assert found == {"short": [True, False], "long": [True, True]}
+    assert "recording: 2 looked at again" in " ".join(run.log)
+
+
+def test_a_stored_output_that_is_gone_fails_when_it_is_looked_at(catalogue: Catalogue) -> None:
+    short_and_long(catalogue)
+    catalogue.run(checked(least=1), entities=["long"])
+    (catalogue.folder / "recording/long.json").unlink()
+
+    run = catalogue.run(
+        checked(least=1),
+        checks=[dg.AssetCheckKey(dg.AssetKey("recording"), "is_long")],
+        entities=["long"],
+    )
+
+    assert "the ledger says it is stored, but it is not there" in run.error
