@@ -28,7 +28,7 @@ def looked_at(context: dg.AssetExecutionContext, group: EntityGroup) -> list[str
 
 def write_looks(
     store: Store,
-    run_id: str,
+    work_id: str,
     engine: dict[str, Any],
     group: EntityGroup,
     names: Sequence[str],
@@ -50,7 +50,7 @@ def write_looks(
     records = {name: by_key[group.keys[name]] for name in names}
     parts = part_specs(group.chain, names, group.code_versions, group.keys)
     manifest = Manifest(
-        run=run_id,
+        run=work_id,
         store=store.url,
         parts=(),
         # Without inputs: one that cannot be loaded blocks no other.
