@@ -5,7 +5,18 @@ from collections.abc import Iterator
 import dagster as dg
 
 from beam_jobs import audio as jobs
-from klio_dagster import Array, Audio, EntityAsset, KlioResource, Table, klio_assets
+from klio_dagster import (
+    Array,
+    Audio,
+    EntityAsset,
+    KlioResource,
+    Table,
+    duration_between,
+    klio_assets,
+    no_nan,
+    not_clipped,
+    not_silent,
+)
 
 tracks = dg.DynamicPartitionsDefinition(name="tracks")
 
@@ -18,6 +29,11 @@ tracks = dg.DynamicPartitionsDefinition(name="tracks")
             jobs.normalise,
             source="tracks/{entity}.flac",
             output=Audio("flac"),
+            checks=[
+                not_silent(severity="warn"),
+                duration_between(least_s=0.1, severity="warn"),
+                not_clipped(),
+            ],
             owners=["team:audio"],
         ),
         EntityAsset(
@@ -26,6 +42,7 @@ tracks = dg.DynamicPartitionsDefinition(name="tracks")
             deps=["recording"],
             output=Array(),
             params={"n_mels": 128},
+            checks=[no_nan()],
             owners=["team:audio"],
         ),
         EntityAsset(

@@ -11,6 +11,9 @@ __all__ = [
     "Array",
     "Audio",
     "AudioClip",
+    "Check",
+    "CheckFailedError",
+    "CheckResult",
     "ConfigError",
     "Entity",
     "EntityAsset",
@@ -26,18 +29,30 @@ __all__ = [
     "SourceFile",
     "Table",
     "__version__",
+    "duration_between",
     "klio_assets",
+    "no_dc_offset",
+    "no_nan",
+    "not_clipped",
+    "not_silent",
     "source_assets",
 ]
 
 if TYPE_CHECKING:
     from klio_dagster.audio.clip import AudioClip as AudioClip
+    from klio_dagster.audio.levels import duration_between as duration_between
+    from klio_dagster.audio.levels import no_dc_offset as no_dc_offset
+    from klio_dagster.audio.levels import no_nan as no_nan
+    from klio_dagster.audio.levels import not_clipped as not_clipped
+    from klio_dagster.audio.levels import not_silent as not_silent
     from klio_dagster.codecs.array import Array as Array
     from klio_dagster.codecs.audio import Audio as Audio
     from klio_dagster.codecs.json import Json as Json
     from klio_dagster.codecs.table import Table as Table
     from klio_dagster.core.asset import EntityAsset as EntityAsset
     from klio_dagster.core.asset import EntityStep as EntityStep
+    from klio_dagster.core.check import Check as Check
+    from klio_dagster.core.check import CheckResult as CheckResult
     from klio_dagster.core.entity import Entity as Entity
     from klio_dagster.core.entity import Result as Result
     from klio_dagster.defs.decorator import klio_assets as klio_assets
@@ -47,6 +62,7 @@ if TYPE_CHECKING:
     from klio_dagster.defs.run_config import KlioRunConfig as KlioRunConfig
     from klio_dagster.defs.translator import KlioTranslator as KlioTranslator
     from klio_dagster.engine.inputs import SourceFile as SourceFile
+    from klio_dagster.errors import CheckFailedError as CheckFailedError
     from klio_dagster.errors import ConfigError as ConfigError
     from klio_dagster.errors import EntityError as EntityError
     from klio_dagster.errors import KlioError as KlioError
@@ -57,6 +73,9 @@ else:
         "Array": "codecs.array",
         "Audio": "codecs.audio",
         "AudioClip": "audio.clip",
+        "Check": "core.check",
+        "CheckFailedError": "errors",
+        "CheckResult": "core.check",
         "ConfigError": "errors",
         "Entity": "core.entity",
         "EntityAsset": "core.asset",
@@ -71,7 +90,12 @@ else:
         "Result": "core.entity",
         "SourceFile": "engine.inputs",
         "Table": "codecs.table",
+        "duration_between": "audio.levels",
         "klio_assets": "defs.decorator",
+        "no_dc_offset": "audio.levels",
+        "no_nan": "audio.levels",
+        "not_clipped": "audio.levels",
+        "not_silent": "audio.levels",
         "source_assets": "defs.decorator",
     }
 

@@ -3,7 +3,8 @@
 KlioError                      what, where, how to mend
 ├── ConfigError                mended by whoever wrote the definition, configuration or command
 ├── EntityError                mended by whoever supplied this one entity (its id or its recording)
-│   └── InvalidEntityIdError   the id itself cannot be used
+│   ├── InvalidEntityIdError   the id itself cannot be used
+│   └── CheckFailedError       its output broke a blocking check; carries what was found
 ├── StoreUnavailableError      mended by whoever runs the store; trying again may help
 ├── ObjectNotFoundError        mended by nobody: the store answered that it has no such object
 ├── RunError                   mended by whoever runs this: the run as a whole cannot go on
@@ -11,6 +12,8 @@ KlioError                      what, where, how to mend
 │   └── ClaimLostError         others took this run for dead and its entities over
 └── LedgerError                mended by whoever runs Dagster's instance
 """
+
+from collections.abc import Sequence
 
 
 class KlioError(Exception):
@@ -42,6 +45,22 @@ class EntityError(KlioError):
 
 class InvalidEntityIdError(EntityError):
     """The entity id breaks the rules for ids."""
+
+
+class CheckFailedError(EntityError):
+    """An output broke a blocking check and was not stored.
+
+    Args:
+        what: what is wrong, without a full stop.
+        where: whose output it is.
+        fix: what the reader should do.
+        evaluations: all that was found, as `core.check.Evaluation`.
+    """
+
+    def __init__(self, what: str, where: str, fix: str, evaluations: Sequence[object] = ()) -> None:
+        super().__init__(what, where, fix)
+        self.args = (what, where, fix, evaluations)
+        self.evaluations = evaluations
 
 
 class StoreUnavailableError(KlioError):

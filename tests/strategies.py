@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from klio_dagster.codecs.json import Json
 from klio_dagster.core.asset import EntityAsset, EntityStep
+from klio_dagster.core.check import Evaluation
 from klio_dagster.core.fold import as_record
 from klio_dagster.core.graph import Chain
 from klio_dagster.core.ids import escape, id_problem
+from klio_dagster.core.output import Column
 from klio_dagster.core.plan import Decision, Knowledge, Plan, plan
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.core.record import Record, Records
@@ -103,6 +105,26 @@ _times = st.floats(0, 4e9)
 failures = st.builds(Failure, type=texts, message=texts, traceback=texts, transient=st.booleans())
 
 
+evaluations = st.builds(
+    Evaluation,
+    check=st.from_regex(r"[a-z_]{1,12}", fullmatch=True),
+    passed=st.booleans(),
+    severity=st.sampled_from(["blocking", "warn"]),
+    description=texts,
+    metadata=st.dictionaries(texts, texts | st.integers() | st.booleans(), max_size=2),
+)
+
+_columns = st.builds(
+    Column,
+    name=texts,
+    type=texts,
+    description=texts,
+    nullable=st.booleans(),
+    unique=st.booleans(),
+    constraints=st.lists(texts, max_size=2).map(tuple),
+)
+
+
 @st.composite
 def receipts(draw: st.DrawFn) -> Receipt:
     """Receipts of good and failed attempts; a failed one names no output."""
@@ -116,6 +138,7 @@ def receipts(draw: st.DrawFn) -> Receipt:
         "started_at": draw(_times),
         "finished_at": draw(_times),
         "cpu_s": draw(st.floats(0, 1e6)),
+        "checks": tuple(draw(st.lists(evaluations, max_size=2))),
     }
     if draw(st.booleans()):
         return Receipt(**common, failure=draw(failures))
@@ -127,6 +150,8 @@ def receipts(draw: st.DrawFn) -> Receipt:
         codec=draw(st.dictionaries(texts, json_values, max_size=2)),
         metadata=draw(st.dictionaries(texts, texts | st.integers() | st.booleans(), max_size=3)),
         figures=draw(st.dictionaries(texts, st.binary(max_size=40), max_size=2)),
+        columns=tuple(draw(st.lists(_columns, max_size=2))),
+        is_look=draw(st.booleans()),
     )
 
 

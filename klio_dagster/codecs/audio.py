@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from klio_dagster.audio.clip import AudioClip
+from klio_dagster.audio.loudness import loudness_lufs
 from klio_dagster.audio.read import read_audio
 from klio_dagster.audio.thumbnails import waveform_png
 from klio_dagster.audio.write import AudioFormat, BitDepth, encode
@@ -76,6 +77,9 @@ class Audio:
             "peak": clip.peak,
             "clipped_samples": encoded.clipped_samples,
         }
+        loudness = loudness_lufs(clip)
+        if loudness is not None:
+            metadata["loudness_lufs"] = round(loudness, 2)
         return Dumped(encoded.data, clip, metadata, {"waveform": waveform_png(clip)})
 
     def load(self, data: bytes, where: str) -> AudioClip:

@@ -1,39 +1,37 @@
 """`Table()`: a table as Parquet, with a pandera schema as its contract."""
 
 import json
-import re
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from klio_dagster.codecs.refusal import refused_bytes, refused_value
-from klio_dagster.core.output import Dumped, Json
-from klio_dagster.core.reference import reference_of, resolve
+from klio_dagster.codecs.schema import (
+    SCHEMA_CHECK,
+    Schema,
+    described_columns,
+    require_schema,
+    schema_reference,
+    schema_version,
+    validated,
+    where_of,
+)
+from klio_dagster.core.check import Evaluation, Severity, check_severity, reject
+from klio_dagster.core.output import Dumped, Json, Promise
+from klio_dagster.core.reference import resolve
 from klio_dagster.errors import ConfigError, EntityError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _WHERE = "Table"
-_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
+_MOST_COLUMNS = 100  # of a wider table the UI shows none
 # What pandas needs to give a column its own kind of dtype again, and only then: half of a small
 # file. The rest of its notes (versions, attrs) would give equal tables different bytes.
 _PANDAS_NOTES = ("column_indexes", "columns", "index_columns")
-
-
-class Schema(Protocol):
-    """A pandera `DataFrameModel` class or `DataFrameSchema` object."""
-
-    def validate(self, check_obj: "pd.DataFrame", *, lazy: bool) -> "pd.DataFrame":
-        """The frame, with the schema's coercions.
-
-        Raises:
-            pandera.errors.SchemaErrors: the frame breaks the schema.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +42,35 @@ class Table:
     DataFrame of their own. Equal tables give equal bytes with one version of pyarrow, which
     writes its name into each file.
 
+    A schema is the asset's check `schema`: what it finds is recorded for each entity.
+
     Args:
         schema: a pandera `DataFrameModel`, or `"module:name"` of a model or a `DataFrameSchema`.
             A name is imported only where tables are stored, which keeps pandas and pandera
             (0.4 s) out of the code location. What the schema returns is stored, so its coercions
             count.
+        severity: `blocking`: a table that breaks the schema is not stored; `warn`: it is stored as
+            it came, and flagged.
 
     Raises:
-        ConfigError: the schema has no name that a worker could import.
+        ConfigError: the schema has no name that a worker could import, or the severity is none.
     """
 
     schema: object = None
+    severity: Severity = field(default="blocking", kw_only=True)
     _loaded: list[Schema] = field(
         default_factory=list[Schema], init=False, repr=False, compare=False, hash=False
     )
 
     def __post_init__(self) -> None:
+        check_severity(self.severity, _WHERE)
         if self.schema is None:
+            if self.severity != "blocking":
+                raise ConfigError(
+                    "it has a severity but no schema", where=_WHERE, fix="give it a schema"
+                )
             return
-        reference = _reference(self.schema)
+        reference = schema_reference(self.schema)
         if not isinstance(self.schema, str):
             self._loaded.append(cast("Schema", self.schema))
         object.__setattr__(self, "schema", reference)
@@ -81,7 +89,8 @@ class Table:
         """The table as Parquet, compressed with zstd.
 
         Raises:
-            EntityError: it is no table, has columns Parquet cannot hold, or breaks the schema.
+            EntityError: it is no table, or has columns Parquet cannot hold.
+            CheckFailedError: it breaks the schema, and that is blocking.
             ConfigError: the schema cannot be imported.
         """
         import pandas as pd
@@ -96,9 +105,18 @@ class Table:
             )
         frame = _numbered(value)
         schema = self.loaded_schema()
+        evaluations: list[Evaluation] = []
         if schema is not None:
-            frame = _validated(frame, schema)
-        return Dumped(_parquet(frame), metadata={"rows": len(frame), "columns": len(frame.columns)})
+            frame, evaluation = validated(frame, schema, self.severity)
+            evaluations.append(evaluation)
+            reject(evaluations, f"Table({str(self.schema).rpartition(':')[2]})")
+        data, types = _parquet(frame)
+        return Dumped(
+            data,
+            metadata={"rows": len(frame), "columns": len(frame.columns)},
+            evaluations=evaluations,
+            columns=described_columns(types, schema) if len(types) <= _MOST_COLUMNS else (),
+        )
 
     def load(self, data: bytes, where: str) -> "pd.DataFrame":
         """The stored table as a new DataFrame.
@@ -115,7 +133,24 @@ class Table:
 
     def to_json(self) -> dict[str, Json]:
         """The parameters."""
-        return {"schema": cast("str | None", self.schema)}
+        said: dict[str, Json] = {"schema": cast("str | None", self.schema)}
+        # Left out where it says nothing new: older records stay as they are.
+        return said if self.severity == "blocking" else {**said, "severity": self.severity}
+
+    @property
+    def promises(self) -> tuple[Promise, ...]:
+        """The check that the schema is."""
+        if self.schema is None:
+            return ()
+        reference = str(self.schema)
+        return (
+            Promise(
+                name=SCHEMA_CHECK,
+                severity=self.severity,
+                description=f"The table is what `{reference}` says.",
+                version=schema_version(reference),
+            ),
+        )
 
     def loaded_schema(self) -> Schema | None:
         """The pandera schema, imported now if it was given by name; None without one.
@@ -128,8 +163,8 @@ class Table:
             try:
                 found = resolve(reference)
             except ConfigError as error:
-                raise ConfigError(error.what, where=_where(reference), fix=error.fix) from error
-            _check_schema(found, _where(reference))
+                raise ConfigError(error.what, where=where_of(reference), fix=error.fix) from error
+            require_schema(found, where_of(reference))
             self._loaded.append(cast("Schema", found))
         return self._loaded[0] if self._loaded else None
 
@@ -138,48 +173,6 @@ def _pyarrow() -> ModuleType:
     """Pyarrow with its Parquet module, `.parquet`."""
     import_module("pyarrow.parquet")
     return import_module("pyarrow")
-
-
-def _where(schema: str) -> str:
-    return f"schema '{schema}'"
-
-
-def _reference(schema: object) -> str:
-    """The name a worker imports the schema by.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if isinstance(schema, str):
-        if not _REFERENCE.match(schema):
-            raise ConfigError(
-                "it is not a name like 'package.module:Name'",
-                where=_where(schema),
-                fix="name the module, a colon, and the schema in it",
-            )
-        return schema
-    if not isinstance(schema, type):
-        raise ConfigError(
-            f"a {type(schema).__name__} does not know its own name",
-            where=_WHERE,
-            fix="give the name as text, Table(schema='package.module:name')",
-        )
-    _check_schema(schema, f"schema {schema.__qualname__}")
-    try:
-        return reference_of(schema)
-    except ConfigError as error:
-        raise ConfigError(
-            error.what, where=f"schema {schema.__qualname__}", fix=error.fix
-        ) from error
-
-
-def _check_schema(schema: object, where: str) -> None:
-    if not callable(getattr(schema, "validate", None)):
-        raise ConfigError(
-            f"{schema!r} has no validate()",
-            where=where,
-            fix="use a pandera DataFrameModel or DataFrameSchema",
-        )
 
 
 def _numbered(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -206,47 +199,8 @@ def _numbered(frame: "pd.DataFrame") -> "pd.DataFrame":
     return frame.reset_index(drop=True)
 
 
-def _validated(frame: "pd.DataFrame", schema: Schema) -> "pd.DataFrame":
-    """What the schema makes of the frame.
-
-    Raises:
-        EntityError: the frame breaks the schema.
-    """
-    from pandera.errors import SchemaErrors
-
-    try:
-        return schema.validate(frame, lazy=True)
-    except SchemaErrors as error:
-        name = getattr(schema, "__qualname__", None) or getattr(schema, "name", None) or "schema"
-        raise EntityError(
-            _violations(cast("pd.DataFrame", cast("Any", error).failure_cases), len(frame)),
-            where=f"Table({name})",
-            fix="mend the transform, or the schema if the data is right",
-        ) from error
-
-
-def _violations(cases: "pd.DataFrame", rows: int) -> str:
-    """The first broken check with its column, rows and an example; how many others there are."""
-    names = ["schema_context", "column", "check", "index", "failure_case"]
-    found = [tuple(case) for case in cast("Any", cases)[names].to_numpy().tolist()]
-    context, column, check, row, example = found[0]
-    if check == "column_in_dataframe":
-        what = f"column '{example}' is missing"
-    elif check == "column_in_schema":
-        what = f"column '{example}' is not in the schema"
-    else:
-        what = f"column '{column}'" if context == "Column" else "the table"
-        what += f" breaks {check}"
-        if row is not None and row == row:  # nan where the check is not about rows
-            count = sum(1 for case in found if case[:3] == (context, column, check))
-            what += f" in {count} of {rows} rows, first in row {row}"
-        what += f": {example}"
-    others = len({case[:3] for case in found}) - 1
-    return what if not others else f"{what} (other broken checks: {others})"
-
-
-def _parquet(frame: "pd.DataFrame") -> bytes:
-    """The frame's bytes; the same for equal frames.
+def _parquet(frame: "pd.DataFrame") -> tuple[bytes, dict[str, str]]:
+    """The frame's bytes, the same for equal frames, and the stored type of each column.
 
     Raises:
         EntityError: a column holds what Parquet cannot.
@@ -266,7 +220,7 @@ def _parquet(frame: "pd.DataFrame") -> bytes:
         notes["pandas"] = json.dumps({name: said[name] for name in _PANDAS_NOTES}, sort_keys=True)
     sink = pa.BufferOutputStream()
     pa.parquet.write_table(table.replace_schema_metadata(notes), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+    return sink.getvalue().to_pybytes(), {each.name: str(each.type) for each in table.schema}
 
 
 def _one_line(error: Exception) -> str:

@@ -1,14 +1,14 @@
 """`EntityAsset` and `EntityStep`: what a user declares, refused at construction when wrong."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import cast
 
+from klio_dagster.core.check import Check, check_names, check_params
 from klio_dagster.core.ids import MAX_ASSET_BYTES
-from klio_dagster.core.output import Json, OutputCodec
+from klio_dagster.core.output import Json, OutputCodec, PromisingCodec
 from klio_dagster.core.reference import Signature, Transform, reference_of, signature_of
 from klio_dagster.errors import ConfigError
 
@@ -87,7 +87,7 @@ class EntityStep:
             raise ConfigError(
                 f"timeout_s is {self.timeout_s}", where=self.where, fix="use seconds above 0"
             )
-        _check_json(self.params, self.where)
+        check_params(self.params, self.where)
         reference_of(self.transform, self.where)
         self._check_parameters(signature_of(self.transform, self.where))
 
@@ -164,6 +164,7 @@ class EntityAsset(EntityStep):
 
     Args:
         output: the codec that stores the value: `Audio`, `Array`, `Table` or `Json`.
+        checks: what the value must be, looked at before it is stored.
         description: shown in the UI; the transform's docstring when None.
         kinds: chips on the asset's node, `flac` for instance.
         owners: `team:name` or an e-mail address.
@@ -177,6 +178,7 @@ class EntityAsset(EntityStep):
     """
 
     output: OutputCodec = field(kw_only=True)
+    checks: Sequence[Check] = field(default=(), kw_only=True)
     description: str | None = field(default=None, kw_only=True)
     kinds: Sequence[str] = field(default=(), kw_only=True)
     owners: Sequence[str] = field(default=(), kw_only=True)
@@ -192,6 +194,11 @@ class EntityAsset(EntityStep):
                 where=self.where,
                 fix="use Audio(), Array(), Table() or Json()",
             )
+        if isinstance(cast("object", self.checks), Check):
+            raise ConfigError("checks is one check", where=self.where, fix="write checks=[...]")
+        object.__setattr__(self, "checks", tuple(self.checks))
+        promises = output.promises if isinstance(output, PromisingCodec) else ()
+        check_names(self.checks, [promise.name for promise in promises], self.where)
 
 
 def _dependency(dep: object, where: str) -> Dep:
@@ -216,15 +223,4 @@ def _check_name(name: str, where: str) -> None:
             where=where,
             fix=f"use letters, digits and _, starting with a letter, at most {MAX_ASSET_BYTES},"
             " and neither 'entity' nor 'source'",
-        )
-
-
-def _check_json(params: Mapping[str, Json], where: str) -> None:
-    try:
-        same = json.loads(json.dumps(dict(params), allow_nan=False)) == dict(params)
-    except (TypeError, ValueError):
-        same = False
-    if not same:
-        raise ConfigError(
-            "params are not plain JSON", where=where, fix="use text, numbers, lists and dicts"
         )

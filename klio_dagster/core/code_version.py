@@ -10,6 +10,7 @@ from typing import cast
 
 from klio_dagster.core.asset import EntityAsset, EntityStep
 from klio_dagster.core.graph import Chain
+from klio_dagster.core.output import PromisingCodec
 from klio_dagster.core.reference import Transform, reference_of
 from klio_dagster.errors import ConfigError
 
@@ -54,11 +55,28 @@ def syntax_hash(source: str) -> str:
 
 
 def _own(part: EntityStep) -> str:
-    """Of the transform with its params and codec; a given version stands for the source only."""
-    codec = [part.output.name, part.output.to_json()] if isinstance(part, EntityAsset) else None
+    """Of the transform with its params, codec and blocking checks.
+
+    A given version stands for the transform's source only.
+    """
+    settings: list[object] = [dict(part.params), None]
+    if isinstance(part, EntityAsset):
+        settings[1] = [part.output.name, part.output.to_json()]
+        settings += _contract(part)
     if part.code_version is not None:
-        return f"{part.code_version}.{_hash([dict(part.params), codec])[:_SHORT]}"
-    return _hash([_source_hash(part.transform, part.where), dict(part.params), codec])
+        return f"{part.code_version}.{_hash(settings)[:_SHORT]}"
+    return _hash([_source_hash(part.transform, part.where), *settings])
+
+
+def _contract(asset: EntityAsset) -> list[object]:
+    """What decides which values are stored: nothing where there is no blocking check."""
+    promises = asset.output.promises if isinstance(asset.output, PromisingCodec) else ()
+    found: dict[str, object] = {p.name: p.version for p in promises if p.severity == "blocking"}
+    for check in asset.checks:
+        if check.severity == "blocking":
+            source = _source_hash(check.function, f"{asset.where}, {check.where}")
+            found[check.name] = [source, dict(check.params)]
+    return [found] if found else []
 
 
 def _source_hash(transform: Transform, where: str) -> str:

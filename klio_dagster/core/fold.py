@@ -36,7 +36,10 @@ def read_lines(data: bytes) -> Lines:
 
 
 def fold(receipts: Iterable[Receipt]) -> dict[tuple[str, str], Receipt]:
-    """The newest receipt of each pair, whatever the order; of equally new ones the good one."""
+    """The newest receipt of each pair, whatever the order; of equally new ones the good one.
+
+    Of a pair that was only looked at there is a receipt, but no new record.
+    """
     newest: dict[tuple[str, str], Receipt] = {}
     for receipt in receipts:
         known = newest.get(receipt.pair)
@@ -58,6 +61,8 @@ def unrecorded(folded: Folded, records: Records) -> list[Receipt]:
 
 def as_record(receipt: Receipt, before: Record | None) -> Record:
     """The record the ledger will hold once the receipt is written to it."""
+    if receipt.is_look:
+        return before or Record(materialized=False, failed=False)
     if receipt.failure:
         kept = before or Record(materialized=False, failed=True)
         return kept._replace(failed=True, timestamp=receipt.finished_at)

@@ -29,6 +29,8 @@ class PartSpec:
         inputs: what the output is made from, through steps: name or pattern to asset key.
         key: asset key, joined by `/`; empty for a step.
         codec: the output codec as JSON; None for a step.
+        checks: the user's checks of the output as JSON.
+        is_looked_at: its stored output is checked again, and nothing computed.
     """
 
     name: str
@@ -41,6 +43,11 @@ class PartSpec:
     inputs: Mapping[str, str]
     key: str = ""
     codec: Mapping[str, Json] | None = None
+    checks: Sequence[Mapping[str, Json]] = ()
+    is_looked_at: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "checks", tuple(self.checks))  # equal to itself when read back
 
     @property
     def is_step(self) -> bool:
@@ -207,6 +214,7 @@ def part_specs(
                 },
                 key=keys.get(name, name) if asset else "",
                 codec={"name": asset.output.name, **asset.output.to_json()} if asset else None,
+                checks=[check.to_json() for check in asset.checks] if asset else (),
             )
         )
     return specs

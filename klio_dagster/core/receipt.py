@@ -2,11 +2,12 @@
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from klio_dagster.core.output import Scalar
+from klio_dagster.core.check import Evaluation, evaluation_from_json
+from klio_dagster.core.output import Column, Scalar
 
 SCHEMA = 1
 UPSTREAM_FAILED = "upstream_failed"  # type of a `Failure`: the attempt was not made
@@ -63,6 +64,9 @@ class Receipt:
         codec: the output codec as JSON, with which others load the output.
         metadata: what the UI shows.
         figures: name to PNG bytes.
+        checks: what the asset's checks found, also where it failed because of them.
+        columns: of a table.
+        is_look: the stored output was checked again: nothing was made, so it is no record.
         failure: why the attempt failed; None when it did not.
     """
 
@@ -81,6 +85,9 @@ class Receipt:
     codec: Mapping[str, Any] = field(default_factory=dict[str, Any])
     metadata: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
     figures: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    checks: Sequence[Evaluation] = ()
+    columns: Sequence[Column] = ()
+    is_look: bool = False
     failure: Failure | None = None
 
     @property
@@ -126,6 +133,12 @@ class Receipt:
             if self.figures:
                 figures = {name: b64encode(png).decode() for name, png in self.figures.items()}
                 fields["figures"] = figures
+            if self.columns:
+                fields["columns"] = [column.to_json() for column in self.columns]
+        if self.is_look:
+            fields["look"] = True
+        if self.checks:
+            fields["checks"] = [evaluation.to_json() for evaluation in self.checks]
         return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
@@ -156,6 +169,9 @@ class Receipt:
                 codec=fields.get("codec", {}),
                 metadata=fields.get("metadata", {}),
                 figures={n: b64decode(png) for n, png in fields.get("figures", {}).items()},
+                checks=tuple(evaluation_from_json(each) for each in fields.get("checks", ())),
+                columns=tuple(Column(**each) for each in fields.get("columns", ())),
+                is_look=fields.get("look", False),
                 failure=Failure(**error) if error else None,
             )
         except (KeyError, TypeError, AttributeError) as error:

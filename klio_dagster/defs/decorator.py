@@ -9,6 +9,7 @@ from klio_dagster.codecs.registry import codec_to_json
 from klio_dagster.core.asset import Dep, EntityStep
 from klio_dagster.core.code_version import code_versions
 from klio_dagster.core.graph import Chain
+from klio_dagster.defs.checks import check_specs
 from klio_dagster.defs.group import EntityGroup, attach, group_of
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.defs.translator import KlioTranslator
@@ -85,6 +86,7 @@ def klio_assets(
         made = dg.multi_asset(
             name=op_name,
             specs=complete,
+            check_specs=check_specs(chain, specs, partitions_def),
             can_subset=True,
             partitions_def=partitions_def,
             backfill_policy=dg.BackfillPolicy.multi_run(max_entities_per_run),

@@ -10,9 +10,11 @@ from typing import Any
 
 import dagster as dg
 
+from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered, gather
+from klio_dagster.defs.looks import looked_at, write_looks
 from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.observations import observe_sources
 from klio_dagster.defs.recorder import Recorder
@@ -46,6 +48,7 @@ class _Run:
     context: dg.AssetExecutionContext
     group: EntityGroup
     selected: Sequence[str]
+    looked_at: Sequence[str]
     partitioned: Collection[str]
     store: Store
     engine: dict[str, Any]
@@ -75,6 +78,7 @@ def execute(
         context=context,
         group=group,
         selected=group.names_of(key.to_user_string() for key in context.selected_asset_keys),
+        looked_at=looked_at(context, group),
         partitioned=partitioned_outside(group, partitions_by_key(context)),
         store=store,
         engine=engine,
@@ -182,12 +186,12 @@ def _refuse_to_wait(plan: Plan, group: EntityGroup, others: InFlight) -> None:
 
 def _compute(run: _Run, claim: OpenClaim, plan: Plan, gathered: Gathered, summary: Summary) -> None:
     """Have a driver compute what the plan runs, and record receipts as they come."""
-    outputs = sum(1 for _ in plan.pairs(Decision.RUN))
-    if not outputs:
+    written = _written(run, plan, gathered)
+    if written is None:
         return
-    manifest = write_manifest(run.store, run.work_id, run.engine, plan, run.group, gathered)
+    manifest, outputs = written
     claim.set_manifest(manifest_head(run.work_id))
-    run.context.log.info(f"computing {outputs} outputs")
+    run.context.log.info(f"{'checking' if run.looked_at else 'computing'} {outputs} outputs")
     progress = Progress(outputs, time.monotonic)
     recorder = Recorder(
         run.ledger,
@@ -205,6 +209,20 @@ def _compute(run: _Run, claim: OpenClaim, plan: Plan, gathered: Gathered, summar
             where=f"run {run.identity.run_id}",
             fix="what is done stays done: run again, and report this",
         )
+
+
+def _written(run: _Run, plan: Plan, gathered: Gathered) -> tuple[Manifest, int] | None:
+    """The manifest of what is to be computed, or checked again, and of how many outputs."""
+    if run.looked_at:
+        entities = gathered.request.entities
+        manifest, outputs = write_looks(
+            run.store, run.work_id, run.engine, run.group, run.looked_at, entities, run.ledger
+        )
+        return (manifest, outputs) if outputs else None
+    outputs = sum(1 for _ in plan.pairs(Decision.RUN))
+    if not outputs:
+        return None
+    return write_manifest(run.store, run.work_id, run.engine, plan, run.group, gathered), outputs
 
 
 def _nobody(_progress: Progress) -> None:

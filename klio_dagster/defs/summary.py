@@ -35,6 +35,7 @@ class Summary:
     failed: Counter[str] = field(default_factory=Counter[str])
     failures: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     blocked: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    looked_at: Counter[str] = field(default_factory=Counter[str])
 
     def __post_init__(self) -> None:
         for entity, problem in self.refused.items():
@@ -45,6 +46,9 @@ class Summary:
     def add(self, receipts: Iterable[Receipt]) -> None:
         """Count receipts, each once."""
         for receipt in receipts:
+            if receipt.is_look:
+                self.looked_at[receipt.asset] += 1
+                continue
             if receipt.failure is None:
                 self.materialized[receipt.asset] += 1
                 continue
@@ -103,6 +107,7 @@ class Summary:
             f"{key}: {', '.join(f'{counts[name]} {name}' for name in COUNTS)}"
             for key, counts in self.assets().items()
         ]
+        parts += [f"{key}: {count} looked at again" for key, count in self.looked_at.items()]
         return "; ".join(parts)
 
 

@@ -1,6 +1,6 @@
 """A plan turned into what workers get (tasks) and what is already settled (failures)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -72,14 +72,24 @@ def write_manifest(
         ),
         engine=engine,
     )
-    lines = (task.to_line() for task in tasks(plan, group, gathered))
+    return store_manifest(store, manifest, tasks(plan, group, gathered))
+
+
+def store_manifest(store: Store, manifest: Manifest, todo: Iterable[Task]) -> Manifest:
+    """Write tasks and then the head that names their parts.
+
+    Raises:
+        ConfigError: the store does not let us write.
+        StoreUnavailableError: the store did not answer.
+    """
+    lines = (task.to_line() for task in todo)
     parts: list[str] = []
     while part := "".join(islice(lines, _TASKS_PER_PART)):
-        path = manifest_part(work_id, len(parts))
+        path = manifest_part(manifest.run, len(parts))
         store.put(path, part.encode())
         parts.append(path)
     manifest = replace(manifest, parts=parts)
-    store.put(manifest_head(work_id), manifest.to_json().encode())
+    store.put(manifest_head(manifest.run), manifest.to_json().encode())
     return manifest
 
 

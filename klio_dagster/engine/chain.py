@@ -4,18 +4,20 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from klio_dagster.codecs.hashing import data_version
 from klio_dagster.codecs.registry import codec_from_json
-from klio_dagster.core.entity import Result
+from klio_dagster.core.check import Evaluation, reject
+from klio_dagster.core.entity import Entity, Result
 from klio_dagster.core.graph import steps_below
 from klio_dagster.core.manifest import Manifest, PartSpec, Task
-from klio_dagster.core.output import Dumped, OutputCodec, Scalar
+from klio_dagster.core.output import RELOAD, Dumped, OutputCodec, PromisingCodec
 from klio_dagster.core.receipt import Failure, Receipt
+from klio_dagster.engine.checks import BoundCheck
 from klio_dagster.engine.inputs import Values, one_line
+from klio_dagster.engine.plain import pictures, plain
 from klio_dagster.engine.transforms import BoundTransform
-from klio_dagster.errors import EntityError, KlioError
+from klio_dagster.errors import CheckFailedError, KlioError
 from klio_dagster.store.layout import output_path
 from klio_dagster.store.objects import ObjectStore
 
@@ -31,6 +33,22 @@ class Done:
     data: Dumped
     result: Result
     uri: str
+    checks: Sequence[Evaluation]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An asset was not stored; checks are those that were looked at."""
+
+    failure: Failure
+    checks: Sequence[Evaluation] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A stored output was checked again."""
+
+    checks: Sequence[Evaluation]
 
 
 def blocked_by(
@@ -82,6 +100,7 @@ class EntityChain:
             if part.codec is not None
         }
         self._transforms: dict[str, BoundTransform] = {}
+        self._checks: dict[str, list[BoundCheck]] = {}
 
     def import_transforms(self) -> None:
         """Import what the chain needs, so that no entity's time pays for it.
@@ -91,6 +110,7 @@ class EntityChain:
         for name in self._chain:
             try:
                 self._transform(name)
+                self._bound_checks(name)
             except Exception:  # noqa: S112 - reported by the first entity that needs it
                 continue
 
@@ -107,22 +127,27 @@ class EntityChain:
             if name in blocked:
                 self._write(
                     self._receipt(
-                        task, name, Failure.blocked_by(f"'{blocked[name]}'"), {}, self._clock()
+                        task,
+                        name,
+                        Failed(Failure.blocked_by(f"'{blocked[name]}'")),
+                        {},
+                        self._clock(),
                     )
                 )
                 continue
             started, cpu = self._clock(), time.process_time()
-            outcome = self._attempt(task, name, values)
+            attempt = self._look if self._chain[name].is_looked_at else self._attempt
+            outcome = attempt(task, name, values)
             receipt = self._receipt(
                 task, name, outcome, versions, started, time.process_time() - cpu
             )
             self._write(receipt)
-            if isinstance(outcome, Failure):
+            if isinstance(outcome, Failed):
                 blocked |= blocked_by(name, self._chain, task.run[position + 1 :])
             else:
                 versions[name] = receipt.data_version
 
-    def _attempt(self, task: Task, name: str, values: Values) -> Done | Failure:
+    def _attempt(self, task: Task, name: str, values: Values) -> Done | Failed:
         """Compute and store one asset. User code runs here and nowhere else."""
         try:
             for step in self._steps(name, values):
@@ -134,12 +159,49 @@ class EntityChain:
             result = value if isinstance(value, Result) else Result(value)
             dumped = self._codecs[name].dump(result.value)
             path = output_path(part.key, task.entity, self._codecs[name].suffix)
-            metadata, figures = _plain(result.metadata), _pictures(result.figures)
+            metadata, figures = plain(result.metadata), pictures(result.figures)
+            checks = [*dumped.evaluations, *self._evaluated(name, dumped, task.entity, path)]
+            reject(checks, f"asset '{name}'")
             self._store.put(path, dumped.data)
+        except CheckFailedError as error:
+            return Failed(
+                _failure(error), [e for e in error.evaluations if isinstance(e, Evaluation)]
+            )
         except (Exception, SystemExit) as error:  # the only broad except: user code ends here
-            return _failure(error)
+            return Failed(_failure(error))
         values.keep_output(name, dumped.value, dumped.data)
-        return Done(dumped, Result(None, metadata, figures), self._store.uri(path))
+        return Done(dumped, Result(None, metadata, figures), self._store.uri(path), checks)
+
+    def _look(self, task: Task, name: str, values: Values) -> Looked | Failed:
+        """Check the output that is stored; user code runs in its checks."""
+        codec, part = self._codecs[name], self._chain[name]
+        try:
+            self._begin(name, part)
+            value = values.input(name)
+            found: Sequence[Evaluation] = ()
+            if isinstance(codec, PromisingCodec) and codec.promises:
+                found = self._promised(codec, value)
+            entity = Entity(task.entity)
+            return Looked([*found, *(check(value, entity) for check in self._bound_checks(name))])
+        except (Exception, SystemExit) as error:  # it cannot be loaded, or a check ends us
+            return Failed(_failure(error))
+
+    def _promised(self, codec: OutputCodec, value: object) -> Sequence[Evaluation]:
+        """What a codec's own checks say of a value."""
+        try:
+            return codec.dump(value).evaluations
+        except CheckFailedError as error:
+            return [each for each in error.evaluations if isinstance(each, Evaluation)]
+
+    def _evaluated(self, name: str, dumped: Dumped, entity: str, path: str) -> Sequence[Evaluation]:
+        """What the user's checks say of a value, which they get as a consumer gets it."""
+        checks = self._bound_checks(name)
+        if not checks:
+            return ()
+        value = dumped.value
+        if value is RELOAD:
+            value = self._codecs[name].load(dumped.data, where=path)
+        return [check(value, Entity(entity)) for check in checks]
 
     def _steps(self, name: str, values: Values) -> list[PartSpec]:
         """The steps an asset needs that were not computed yet, upstream first."""
@@ -156,11 +218,16 @@ class EntityChain:
             self._transforms[name] = BoundTransform.of(self._chain[name])
         return self._transforms[name]
 
+    def _bound_checks(self, name: str) -> Sequence[BoundCheck]:
+        if name not in self._checks:
+            self._checks[name] = [BoundCheck.of(check) for check in self._chain[name].checks]
+        return self._checks[name]
+
     def _receipt(
         self,
         task: Task,
         name: str,
-        outcome: Done | Failure,
+        outcome: Done | Looked | Failed,
         versions: Mapping[str, str],
         started: float,
         cpu_s: float = 0.0,
@@ -176,9 +243,12 @@ class EntityChain:
             started_at=round(started, 6),
             finished_at=round(self._clock(), 6),
             cpu_s=round(cpu_s, 6),
+            checks=tuple(outcome.checks),
         )
-        if isinstance(outcome, Failure):
-            return replace(common, failure=outcome)
+        if isinstance(outcome, Failed):
+            return replace(common, failure=outcome.failure)
+        if isinstance(outcome, Looked):
+            return replace(common, is_look=True)
         return replace(
             common,
             uri=outcome.uri,
@@ -187,6 +257,7 @@ class EntityChain:
             codec=part.codec or {},
             metadata={**outcome.data.metadata, **outcome.result.metadata},
             figures={**outcome.data.figures, **outcome.result.figures},
+            columns=outcome.data.columns,
         )
 
 
@@ -214,39 +285,8 @@ def failed_receipt(
 def _failure(error: BaseException) -> Failure:
     if isinstance(error, SystemExit):
         return Failure("SystemExit", f"the transform called sys.exit({error.code!r})")
-    text = "".join(traceback.format_exception(error))
+    # Of a check the message says all; where it was noticed is our affair.
+    told = not isinstance(error, CheckFailedError)
+    text = "".join(traceback.format_exception(error)) if told else ""
     transient = isinstance(error, KlioError) and error.transient
     return Failure(type(error).__name__, one_line(error), text, transient)
-
-
-def _pictures(figures: Mapping[Any, object]) -> dict[str, bytes]:
-    """A transform's figures as PNG bytes by name.
-
-    Raises:
-        EntityError: something else is in it.
-    """
-    for name, png in figures.items():
-        if not isinstance(name, str) or not isinstance(png, bytes):
-            raise EntityError(
-                f"figure {name!r} is {type(png).__name__}", where="Result", fix="use PNG bytes"
-            )
-    return {name: png for name, png in figures.items() if isinstance(png, bytes)}
-
-
-def _plain(metadata: Mapping[Any, object]) -> dict[str, Scalar]:
-    """A transform's metadata as text, numbers and truth values; numpy's scalars are converted.
-
-    Raises:
-        EntityError: something else is in it.
-    """
-    plain: dict[str, Scalar] = {}
-    for name, value in metadata.items():
-        scalar = value.item() if hasattr(value, "item") else value  # pyright: ignore
-        if not isinstance(name, str) or not isinstance(scalar, str | int | float | bool):
-            raise EntityError(
-                f"metadata {name!r} is {type(value).__name__}",
-                where="Result",
-                fix="use text, numbers or truth values",
-            )
-        plain[name] = scalar
-    return plain

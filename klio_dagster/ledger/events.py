@@ -1,5 +1,7 @@
 """Receipts to Dagster's own events: materialisations, failure observations, planned events."""
 
+import inspect
+import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -7,12 +9,20 @@ from functools import lru_cache
 
 import dagster as dg
 
+from klio_dagster.core.check import Evaluation
+from klio_dagster.core.output import Scalar
 from klio_dagster.core.receipt import Receipt
+from klio_dagster.ledger.internals import check_log
 from klio_dagster.ledger.provenance import DATA_VERSION, failure_tags, provenance_tags
 
 # A page of the UI loads all events it shows; the receipt keeps more.
 _MOST_TRACEBACK_CHARACTERS = 8_000
 _MOST_ERROR_CHARACTERS = 2_000
+
+_DIGITS = 6
+
+CHECKS_HAVE_PARTITIONS = "partitions_def" in inspect.signature(dg.AssetCheckSpec).parameters
+"""A preview feature of Dagster: without it a check is evaluated for the asset as a whole."""
 
 Describe = Callable[[Receipt], Mapping[str, dg.MetadataValue]]
 """What the UI shows of a receipt."""
@@ -84,6 +94,31 @@ def materialization(
     )
 
 
+def check_evaluation(
+    receipt: Receipt, evaluation: Evaluation, target: tuple[int, str, float] | None
+) -> dg.AssetCheckEvaluation:
+    """The event of one check of a receipt.
+
+    Args:
+        receipt: of the output.
+        evaluation: what the check found.
+        target: storage id, run id and timestamp of the newest materialisation of that partition.
+    """
+    metadata = {name: shown(value) for name, value in evaluation.metadata.items()}
+    if not CHECKS_HAVE_PARTITIONS:
+        metadata["entity"] = dg.MetadataValue.text(receipt.entity)
+    return check_log.evaluation(
+        asset_key(receipt.asset),
+        evaluation.check,
+        passed=evaluation.passed,
+        is_blocking=evaluation.severity == "blocking",
+        partition=receipt.entity if CHECKS_HAVE_PARTITIONS else None,
+        description=storable(evaluation.description)[:_MOST_ERROR_CHARACTERS] or None,
+        metadata=metadata,
+        target=target,
+    )
+
+
 def failure_observation(receipt: Receipt) -> dg.AssetObservation:
     """The event of a failed receipt: the error, on the page of its partition."""
     failure = receipt.failure
@@ -111,6 +146,28 @@ def failure_observation(receipt: Receipt) -> dg.AssetObservation:
 def storable(text: str) -> str:
     """The text without lone surrogates (from file names): neither SQLite nor JSON has them."""
     return text.encode("utf-8", "replace").decode()
+
+
+def shown(value: Scalar) -> dg.MetadataValue:
+    """A number, text or truth value as the UI shows it."""
+    match value:
+        case bool():
+            return dg.MetadataValue.bool(value)
+        case int():
+            return dg.MetadataValue.int(value)
+        case float():
+            if not math.isfinite(value):  # the web page's GraphQL has no such number
+                return dg.MetadataValue.text(str(value))
+            return dg.MetadataValue.float(rounded(value, _DIGITS))
+        case str():
+            return dg.MetadataValue.text(storable(value))
+
+
+def rounded(value: float, digits: int) -> float:
+    """So many significant digits: the UI would show seventeen."""
+    if value == 0:
+        return value
+    return round(value, digits - 1 - math.floor(math.log10(abs(value))))
 
 
 def source_observation(key: str, entity: str, version: str) -> dg.AssetObservation:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
@@ -13,6 +13,7 @@ from klio_dagster.ledger.events import (
     Pointers,
     RunIdentity,
     asset_key,
+    check_evaluation,
     failure_observation,
     materialization,
     source_observation,
@@ -52,9 +53,13 @@ class PublicLedger:
         for receipt in sorted(receipts, key=lambda receipt: receipt.finished_at):
             if receipt.failure:
                 self._log(run, failure_observation(receipt), receipt.finished_at)
-            else:
+            elif not receipt.is_look:
                 event = materialization(receipt, self._pointers(receipt), self._describe)
                 self._log(run, event, receipt.finished_at)
+            target = self._newest_materialization(receipt) if receipt.checks else None
+            for evaluation in receipt.checks:
+                checked = check_evaluation(receipt, evaluation, target)
+                self._log(run, checked, receipt.finished_at)
 
     def mark_failed(self, run: RunIdentity, pairs: Iterable[tuple[str, str]]) -> None:
         """Plan each pair in an event of its own."""
@@ -154,6 +159,10 @@ class PublicLedger:
                 return
             cursor = page.cursor
 
+    def _newest_materialization(self, receipt: Receipt) -> tuple[int, str, float] | None:
+        newest = next(self._pages(receipt.asset, [receipt.entity], materialized=True), None)
+        return (newest.storage_id, newest.run_id, newest.timestamp) if newest else None
+
     def _pointers(self, receipt: Receipt) -> dict[str, int]:
         pointers = Pointers()
         for key in receipt.inputs:
@@ -170,13 +179,14 @@ class PublicLedger:
     def _log(
         self,
         run: RunIdentity | None,
-        event: dg.AssetMaterialization | dg.AssetObservation,
+        event: dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation,
         timestamp: float | None,
     ) -> None:
         if run is None:
             self._instance.report_runless_asset_event(event)
         elif self._context is not None and self._context.run.run_id == run.run_id:
-            self._context.log_event(event)
+            # Takes evaluations too, and keeps their partition; its type does not say so.
+            self._context.log_event(cast("dg.AssetObservation", event))
         else:  # of a run that died
             self._instance.report_dagster_event(
                 event_log.dagster_event(run, event), run_id=run.run_id, timestamp=timestamp

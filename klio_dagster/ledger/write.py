@@ -6,12 +6,14 @@ from functools import partial
 
 import dagster as dg
 
+from klio_dagster.core.check import Evaluation
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.ledger.events import (
     Describe,
     Pointers,
     RunIdentity,
     asset_key,
+    check_evaluation,
     failure_observation,
     inputs_of,
     materialization,
@@ -40,10 +42,18 @@ def record_receipts(
         pointers = pointers_to(
             instance, {key: sorted(entities) for key, entities in inputs_of(batch).items()}
         )
-        makers = [
-            (receipt.finished_at, partial(_event, receipt, pointers, describe)) for receipt in batch
-        ]
-        event_log.store_events(instance, run, makers)
+        targets = Targets(run.run_id, _materialized_before(instance, batch))
+        makers: list[tuple[float, event_log.Make]] = []
+        for receipt in batch:
+            if not receipt.is_look:
+                event = partial(_event, receipt, pointers, targets, describe)
+                makers.append((receipt.finished_at, event))
+            makers += [
+                (receipt.finished_at, partial(_checked, receipt, evaluation, targets))
+                for evaluation in receipt.checks
+            ]
+        if makers:
+            event_log.store_events(instance, run, makers)
 
 
 def mark_pairs_failed(
@@ -71,13 +81,60 @@ def observe_versions(
         event_log.store_events(instance, run, makers[start : start + AT_ONCE])
 
 
+class Targets:
+    """The newest materialisation of each pair, which its checks are shown with.
+
+    Args:
+        run_id: of the run that records.
+        known: of pairs that were materialised before: storage id, run id and timestamp.
+    """
+
+    def __init__(
+        self, run_id: str, known: Mapping[tuple[str, str], tuple[int, str, float]]
+    ) -> None:
+        self._run_id = run_id
+        self._known = dict(known)
+
+    def add(self, receipt: Receipt, storage_id: int) -> None:
+        """Take the event of a receipt."""
+        self._known[receipt.pair] = (storage_id, self._run_id, receipt.finished_at)
+
+    def of(self, receipt: Receipt) -> tuple[int, str, float] | None:
+        """The one to point to."""
+        return self._known.get(receipt.pair)
+
+
+def _materialized_before(
+    instance: dg.DagsterInstance, receipts: Iterable[Receipt]
+) -> dict[tuple[str, str], tuple[int, str, float]]:
+    """The newest event of each pair that is checked and not made now: it is shown with that."""
+    checked: dict[str, list[str]] = {}
+    for receipt in receipts:
+        if receipt.checks and (receipt.failure or receipt.is_look):
+            checked.setdefault(receipt.asset, []).append(receipt.entity)
+    return {
+        (key, row.partition): (row.storage_id, row.run_id, row.timestamp)
+        for key, entities in checked.items()
+        for row in event_log.newest_events(
+            instance, asset_key(key), "ASSET_MATERIALIZATION", sorted(entities)
+        )
+    }
+
+
 def _event(
-    receipt: Receipt, pointers: Pointers, describe: Describe, storage_id: int
+    receipt: Receipt, pointers: Pointers, targets: Targets, describe: Describe, storage_id: int
 ) -> dg.AssetMaterialization | dg.AssetObservation:
     if receipt.failure:
         return failure_observation(receipt)
     pointers.add(receipt.asset, receipt.entity, storage_id, receipt.data_version)
+    targets.add(receipt, storage_id)
     return materialization(receipt, pointers.of(receipt), describe)
+
+
+def _checked(
+    receipt: Receipt, evaluation: Evaluation, targets: Targets, _storage_id: int
+) -> dg.AssetCheckEvaluation:
+    return check_evaluation(receipt, evaluation, targets.of(receipt))
 
 
 def _planned(asset: str, entity: str, _storage_id: int) -> event_log.Planned:

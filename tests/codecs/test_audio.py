@@ -146,3 +146,10 @@ def test_stored_bytes_that_are_no_audio_are_one_clear_error(data):
 def test_a_format_we_cannot_write_is_refused_when_defined(wrong, says):
     with pytest.raises(ConfigError, match=says):
         wrong()
+
+
+def test_a_clip_tells_its_loudness_and_silence_has_none():
+    second = np.sin(np.arange(44_100) / 7).astype(np.float32)
+
+    assert Audio().dump(AudioClip(second, 44_100)).metadata["loudness_lufs"] == -2.99
+    assert "loudness_lufs" not in Audio().dump(AudioClip(0 * second, 44_100)).metadata

@@ -142,13 +142,12 @@ def test_what_the_contract_coerces_is_what_is_stored():
     [
         pytest.param(
             GOOD.assign(peak=[0.5, -0.25]),
-            "column 'peak' breaks greater_than_or_equal_to(0) in 1 of 2 rows,"
-            " first in row 1: -0.25; ",
+            "column 'peak' breaks '>= 0' in 1 of 2 rows, first in row 1: -0.25; ",
             id="a value",
         ),
         pytest.param(
             GOOD.assign(peak=[-1.0, -1.0], bars=[0, 1]),
-            "in 2 of 2 rows, first in row 0: -1.0 (other broken checks: 1)",
+            "in 2 of 2 rows, first in row 0: -1.0 (other broken constraints: 1)",
             id="several values",
         ),
         pytest.param(
@@ -157,9 +156,11 @@ def test_what_the_contract_coerces_is_what_is_stored():
         pytest.param(GOOD.drop(columns="bars"), "column 'bars' is missing", id="column missing"),
         pytest.param(GOOD.assign(x=1), "column 'x' is not in the schema", id="column too many"),
         pytest.param(
-            GOOD.assign(peak=[None, 0.5]), "breaks not_nullable in 1 of 2 rows", id="no value"
+            GOOD.assign(peak=[None, 0.5]), "breaks 'no missing value' in 1 of 2 rows", id="no value"
         ),
-        pytest.param(GOOD.assign(peak=[1, 2]), "column 'peak' breaks dtype('float64')", id="type"),
+        pytest.param(
+            GOOD.assign(peak=[1, 2]), "column 'peak' breaks 'type float64': int64", id="type"
+        ),
     ],
 )
 def test_a_table_that_breaks_its_contract_says_where_in_one_line(frame, says):

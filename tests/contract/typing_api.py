@@ -10,6 +10,9 @@ from klio_dagster import (
     Array,
     Audio,
     AudioClip,
+    Check,
+    CheckFailedError,
+    CheckResult,
     ConfigError,
     Entity,
     EntityAsset,
@@ -22,7 +25,9 @@ from klio_dagster import (
     Result,
     SourceFile,
     Table,
+    duration_between,
     klio_assets,
+    not_silent,
 )
 
 
@@ -41,6 +46,16 @@ def size(entity: Entity, source: SourceFile) -> int:
 def spectrum(entity: Entity, recording: AudioClip, n_mels: int) -> np.ndarray:
     """An input by name, and a parameter."""
     return np.abs(np.fft.rfft(recording.samples, n_mels))
+
+
+def is_loud(clip: AudioClip, least: float) -> CheckResult:
+    """A check of one's own."""
+    return CheckResult(clip.peak > least, metadata={"peak": clip.peak})
+
+
+assert_type(Check(is_loud, severity="warn", params={"least": 0.5}), Check)
+assert_type([not_silent(), duration_between(0.1, severity="warn")], list[Check])
+assert_type(CheckFailedError("what", "where", "fix").transient, bool)
 
 
 class Classify:

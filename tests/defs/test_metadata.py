@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from klio_dagster.core.output import Column
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.metadata import metadata_of
 from tests.strategies import receipts
@@ -88,3 +89,13 @@ def test_law_six_digits_are_kept(value):
     shown = values(metadata={"x": value})["x"]
 
     assert math.isclose(shown, value, rel_tol=5.1e-6, abs_tol=1e-320)
+
+
+def test_the_columns_of_a_table_are_where_the_ui_looks_for_them():
+    column = Column(name="level", type="double", nullable=False, constraints=("<= 0",))
+
+    schema = values(columns=[column])["dagster/column_schema"]
+
+    assert [(c.name, c.type, c.constraints.other) for c in schema.columns] == [
+        ("level", "double", ["<= 0"])
+    ]

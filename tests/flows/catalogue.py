@@ -129,26 +129,37 @@ class Catalogue:
         self,
         *assets: dg.AssetsDefinition | dg.AssetSpec,
         select: Sequence[str] | None = None,
+        checks: Sequence[dg.AssetCheckKey] | None = None,
         partition_key: str | None = None,
         tags: Mapping[str, str] = ENTITY_RUN,
         resources: Mapping[str, KlioResource] | None = None,
         **config: object,
     ) -> Outcome:
-        """Run the groups among these assets, with this run config for each of them."""
+        """Run the groups among these assets, with this run config for each of them.
+
+        `checks` selects those alone, without their assets.
+        """
         klio = KlioResource(store=str(self.folder), engine=LocalEngine(workers=2))
         groups = [a for a in assets if isinstance(a, dg.AssetsDefinition) and group_of(a)]
         keys = [dg.AssetKey(key.split("/")) for key in select or ()]
         running = [g for g in groups if not keys or set(keys) & set(g.keys)]
-        job = dg.Definitions(
+        looks = dg.define_asset_job("looks", dg.AssetSelection.checks(*(checks or ())))
+        defs = dg.Definitions(
             assets=[*assets, *source_assets(*groups)],
+            jobs=[looks] if checks else [],
             resources={"klio": klio, **(resources or {})},
             executor=dg.in_process_executor,
-        ).resolve_implicit_global_asset_job_def()
+        )
+        job = (
+            defs.resolve_job_def("looks")
+            if checks
+            else defs.resolve_implicit_global_asset_job_def()
+        )
         result = job.execute_in_process(
             instance=self.instance,
             run_config={"ops": {g.node_def.name: {"config": config} for g in running}},
             tags=dict(tags) if partition_key is None else {},
-            asset_selection=keys or [key for g in groups for key in g.keys],
+            asset_selection=None if checks else keys or [key for g in groups for key in g.keys],
             partition_key=partition_key,
             raise_on_error=False,
         )

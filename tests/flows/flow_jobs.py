@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from klio_dagster.audio.clip import AudioClip
+from klio_dagster.core.check import CheckResult
 from klio_dagster.core.entity import Entity, Result
 
 
@@ -81,3 +82,18 @@ def misbehaves(entity: Entity, source: bytes) -> object:
     if source == b"print":
         print("chatter " * 500_000, flush=True)
     return deeds[source]() if source in deeds else {"id": entity.id}
+
+
+def is_long(value: dict[str, Any], least: int = 6) -> CheckResult:
+    """A text has at least so many letters."""
+    letters = len(value["text"])
+    return CheckResult(letters >= least, {"letters": letters}, f"{letters} letters")
+
+
+def is_even(value: dict[str, int]) -> bool:
+    return value["n"] % 2 == 0
+
+
+def is_named(value: dict[str, Any], entity: Entity) -> bool:
+    """The text's id is the entity's."""
+    return value["id"] == entity.id

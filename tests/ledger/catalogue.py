@@ -1,10 +1,12 @@
 """A catalogue of tracks made by hand: what the ledger's tests record things for."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 import dagster as dg
 
+from klio_dagster.core.check import Evaluation
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.ledger.events import RunIdentity
@@ -12,6 +14,7 @@ from klio_dagster.ledger.ledger import BatchedLedger
 from klio_dagster.ledger.public_path import PublicLedger
 
 TRACKS = dg.DynamicPartitionsDefinition(name="tracks")
+CHECK = "is_loud"
 START = 1_790_000_000.0
 
 LEDGERS = {
@@ -52,13 +55,20 @@ def mel(entity: str, made_from: str = "r1", at: float = 2.0, **fields) -> Receip
     )
 
 
-def failed(entity: str, at: float = 3.0, asset: str = "recording", **fields) -> Receipt:
+def failed(
+    entity: str,
+    at: float = 3.0,
+    asset: str = "recording",
+    checks: Sequence[Evaluation] = (),
+    **fields,
+) -> Receipt:
     error = {"type": "ValueError", "message": "no audio in it", "traceback": "line 1\nline 2"}
     return Receipt(
         run="r",
         entity=entity,
         asset=asset,
         finished_at=round(START + at, 6),
+        checks=checks,
         failure=Failure(**(error | fields)),
     )
 
@@ -67,7 +77,10 @@ def definitions(
     body: Callable[[dg.AssetExecutionContext], None] = lambda context: None,
     code_version: str = "c1",
 ) -> dg.Definitions:
-    """source -> recording -> audio/mel; `body` is what a run does."""
+    """source -> recording (with a check) -> audio/mel; `body` is what a run does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        check = dg.AssetCheckSpec(CHECK, asset="recording", partitions_def=TRACKS)
     source = dg.AssetSpec("source", partitions_def=TRACKS)
 
     @dg.multi_asset(
@@ -81,6 +94,7 @@ def definitions(
             ),
         ],
         partitions_def=TRACKS,
+        check_specs=[check],
         can_subset=True,
     )
     def track_audio(context: dg.AssetExecutionContext):

@@ -28,6 +28,17 @@ _PAGE = """query ($key: AssetKeyInput!, $partition: String!) {
   } }
 }"""
 
+_CHECK = """query ($key: AssetKeyInput!, $check: String!) {
+  assetNodeOrError(assetKey: $key) { ... on AssetNode {
+    assetChecksOrError { ... on AssetChecks { checks { name
+      partitionStatuses { ... on AssetCheckDefaultPartitionStatuses {
+        succeededPartitions failedPartitions } } } } }
+  } }
+  assetCheckExecutions(assetKey: $key, checkName: $check, limit: 10) {
+    partition status evaluation { success severity description
+      metadataEntries { label ... on FloatMetadataEntry { floatValue } } } }
+}"""
+
 _RUN = """query ($id: ID!) { logsForRun(runId: $id) { ... on EventConnection {
   events { __typename ... on MessageEvent { message stepKey }
     ... on MaterializationEvent { partition } ... on ObservationEvent { partition } } } } }"""
@@ -57,6 +68,14 @@ class Page:
         assert page["staleStatus"] == ("STALE" if reasons else "FRESH")
         return reasons
 
+    def check(self, key: str, name: str) -> tuple[Mapping, list[Mapping]]:
+        """A check's page: partitions by status, and its executions, newest first."""
+        variables = {"key": {"path": key.split("/")}, "check": name}
+        answer = self._ask(_CHECK, variables, "c1")
+        checks = answer["assetNodeOrError"]["assetChecksOrError"]["checks"]
+        (statuses,) = [check["partitionStatuses"] for check in checks if check["name"] == name]
+        return statuses, answer["assetCheckExecutions"]
+
     def run(self, run_id: str) -> list[Mapping]:
         """The lines of a run's page."""
         return self._ask(_RUN, {"id": run_id}, "c1")["logsForRun"]["events"]
@@ -69,7 +88,9 @@ class Page:
         origin = LoadableTargetOrigin(
             executable_path=sys.executable, python_file=str(self._file), working_directory="."
         )
-        with in_process_test_workspace(self._instance, origin) as workspace:
+        # The web server looks up dynamic partitions in a context of its own as well.
+        store = dg.partition_loading_context(dynamic_partitions_store=self._instance)
+        with in_process_test_workspace(self._instance, origin) as workspace, store:
             answer = execute_dagster_graphql(workspace, query, variables)
         assert not answer.errors, answer.errors
         return answer.data

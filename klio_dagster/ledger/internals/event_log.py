@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from klio_dagster.errors import LedgerError
 from klio_dagster.ledger.events import RunIdentity
+from klio_dagster.ledger.internals.check_log import execution_row, store_executions
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold UTC without saying so
 _INFO = 20
@@ -45,7 +46,7 @@ class Planned(NamedTuple):
     tags: Mapping[str, str] = {}
 
 
-AssetEvent = dg.AssetMaterialization | dg.AssetObservation | Planned
+AssetEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation | Planned
 Make = Callable[[int], AssetEvent]
 """An event, made once its storage id is known."""
 
@@ -93,6 +94,7 @@ def store_events(
     log = SqlEventLogStorageTable
     rows: list[dict[str, Any]] = []
     tags: list[dict[str, Any]] = []
+    checks: list[dict[str, Any]] = []
     assets: dict[tuple[str, str], dict[str, Any]] = {}
     with _connected(storage.index_connection) as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # ids are given out under the lock
@@ -111,6 +113,9 @@ def store_events(
             )
             row = _row(run, number, entry, about)
             rows.append(row)
+            if isinstance(about, dg.AssetCheckEvaluation):
+                checks.append(execution_row(number, entry, row["event"], about))
+                continue
             tags += _tag_rows(storage, row, about.tags or {})
             # The last event of each kind is what the row of its asset tells.
             kind = (row["asset_key"], row["dagster_event_type"])
@@ -119,6 +124,8 @@ def store_events(
         connection.execute(log.insert(), rows)
         if tags:
             connection.execute(AssetEventTagsTable.insert(), tags)
+        if checks:
+            store_executions(connection, checks)
         for (key, _), last in assets.items():
             values = storage._get_asset_entry_values(**last, has_asset_key_index_cols=True)
             _upsert_asset(connection, key, values)
@@ -139,6 +146,8 @@ def dagster_event(run: RunIdentity, about: AssetEvent) -> dg.DagsterEvent:
             kind, data = DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(about)
         case dg.AssetObservation():
             kind, data = DagsterEventType.ASSET_OBSERVATION, AssetObservationData(about)
+        case dg.AssetCheckEvaluation():
+            kind, data = DagsterEventType.ASSET_CHECK_EVALUATION, about
         case Planned():
             kind = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
             data = AssetMaterializationPlannedData(about.asset_key, about.partition)
@@ -147,9 +156,17 @@ def dagster_event(run: RunIdentity, about: AssetEvent) -> dg.DagsterEvent:
         job_name=run.job_name,
         step_key=run.step_key,
         event_specific_data=data,
-        message=getattr(about, "description", None)
-        or f"{about.asset_key.to_user_string()} of {about.partition}",
+        message=_message(about),
     )
+
+
+def _message(about: AssetEvent) -> str:
+    of = f"{about.asset_key.to_user_string()} of {about.partition}"
+    if isinstance(about, dg.AssetCheckEvaluation):
+        verdict = "passed" if about.passed else "failed"
+        said = f": {about.description}" if about.description else ""
+        return f"check {about.check_name} {verdict} for {of}{said}"
+    return getattr(about, "description", None) or of
 
 
 def newest_events(
@@ -257,6 +274,8 @@ def _each_of(values: Sequence[str]) -> Select[tuple[str]]:
 def _row(
     run: RunIdentity, number: int, entry: dg.EventLogEntry, about: AssetEvent
 ) -> dict[str, Any]:
+    # Dagster keeps no key and no partition of a check's event in these columns.
+    is_check = isinstance(about, dg.AssetCheckEvaluation)
     return {
         "id": number,
         "run_id": run.run_id,
@@ -264,8 +283,8 @@ def _row(
         "dagster_event_type": entry.get_dagster_event().event_type_value,
         "timestamp": datetime.fromtimestamp(entry.timestamp, UTC).replace(tzinfo=None),
         "step_key": run.step_key,
-        "asset_key": about.asset_key.to_string(),
-        "partition": about.partition,
+        "asset_key": None if is_check else about.asset_key.to_string(),
+        "partition": None if is_check else about.partition,
     }
 
 
