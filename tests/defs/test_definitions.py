@@ -92,7 +92,7 @@ REFUSED: Sequence[tuple[str, Callable[[], object], str]] = (
         "an unknown dependency with a near name",
         lambda: made_of(recording(), EntityAsset("x", mel, deps=["recordin"], output=Array())),
         "asset 'x': parameter 'recording' of the transform has no input;"
-        " name it in deps or give it a value in params",
+        " deps has 'recordin': did you mean 'recording'?",
     ),
     (
         "an unknown dependency that the transform has",
