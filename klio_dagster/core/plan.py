@@ -132,6 +132,26 @@ class Plan:
                 if verdict.decision is decision:
                     yield asset, entity, verdict.reason
 
+    def with_later(self, later: "Plan") -> "Plan":
+        """The plan with the verdicts of a later one, where this one waits.
+
+        Args:
+            later: made when what it waited for had ended; of some of the assets and entities.
+        """
+        verdicts = {asset: dict(known) for asset, known in self.verdicts.items()}
+        for asset, known in later.verdicts.items():
+            for entity, verdict in known.items():
+                if verdicts[asset][entity].decision is Decision.WAIT:
+                    verdicts[asset][entity] = verdict
+        return Plan(self.entities, verdicts)
+
+    def waiting(self) -> dict[str, tuple[str, ...]]:
+        """Entity to the assets that wait, upstream first; entities without any are left out."""
+        waiting: dict[str, tuple[str, ...]] = {}
+        for asset, entity, _ in self.pairs(Decision.WAIT):
+            waiting[entity] = (*waiting.get(entity, ()), asset)
+        return waiting
+
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
         """Asset to decision to reason to how many, every decision named."""
         counted = {asset: Counter(verdicts.values()) for asset, verdicts in self.verdicts.items()}

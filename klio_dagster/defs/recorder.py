@@ -26,6 +26,7 @@ class Recorder:
         progress: measures them.
         say: takes a line for the run's log, every few seconds.
         watch: told after each batch, for a live bar.
+        confirm: returns if the run may still write.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Recorder:
         *,
         say: Callable[[str], None],
         watch: Callable[[Progress], None],
+        confirm: Callable[[], None],
     ) -> None:
         self._ledger = ledger
         self._run = run
@@ -44,12 +46,14 @@ class Recorder:
         self._progress = progress
         self._say = say
         self._watch = watch
+        self._confirm = confirm
         self._held: list[Receipt] = []
         self._held_since = self._said_at = time.monotonic()
         self._hold_s = _LONGEST_HELD_S
 
     def add(self, receipts: Sequence[Receipt]) -> None:
         """Take receipts; they are recorded when there are many, or after some seconds."""
+        self._confirm()
         now = time.monotonic()
         if not self._held:
             self._held_since = now
@@ -65,6 +69,7 @@ class Recorder:
     def flush(self) -> None:
         """Record what is held."""
         if self._held:
+            self._confirm()
             started = time.monotonic()
             self._ledger.record(self._run, self._held)
             self._summary.add(self._held)

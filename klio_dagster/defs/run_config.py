@@ -29,6 +29,16 @@ class KlioRunConfig(dg.Config):
         default=None,
         description="Path in the store of a JSON-lines file of entities, for many of them.",
     )
+    max_wait_s: float = Field(
+        default=900.0,
+        ge=0.0,
+        description="How long to wait for entities that another run is computing, in seconds, "
+        "once all else is recorded.",
+    )
+    allow_new_ledger: bool = Field(
+        default=False,
+        description="Start over in a store whose outputs another Dagster instance has recorded.",
+    )
 
     @field_validator("rerun_on")
     @classmethod

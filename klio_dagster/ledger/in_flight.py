@@ -27,9 +27,9 @@ class InFlight:
     receipts: Sequence[Receipt]
 
     @property
-    def runs(self) -> list[str]:
-        """Ids of the runs."""
-        return [state.claim.run_id for state in self.claims]
+    def signature(self) -> list[tuple[str, float, str | None]]:
+        """Changes when a claim comes, goes, or holds something else."""
+        return [(s.claim.generation, s.claim.created, s.claim.manifest) for s in self.claims]
 
 
 def in_flight(
@@ -59,6 +59,7 @@ def in_flight(
         if state.is_alive
         and not set(keys).isdisjoint(state.claim.assets)
         and (ours is None or goes_before(state.claim, ours))
+        and (ours is None or state.claim.generation != ours.generation)
     ]
     pairs: dict[tuple[str, str], ClaimState] = {}
     receipts: list[Receipt] = []

@@ -14,12 +14,12 @@ from klio_dagster.store.claims import (
     ClaimState,
     read_claims,
     remove_claim,
-    settling,
     store_time,
 )
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import clean_leftovers
 from klio_dagster.store.receipts import compact
+from klio_dagster.store.settling import settling
 from klio_dagster.store.store import Store
 
 _ASK_AGAIN_S = 0.2

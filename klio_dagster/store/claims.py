@@ -7,8 +7,7 @@
 
 import json
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from threading import Lock
 from typing import Any
@@ -20,7 +19,6 @@ from klio_dagster.store.layout import (
     OPEN_PREFIX,
     beat_path,
     claim_path,
-    settling_path,
 )
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
 from klio_dagster.store.processes import Process
@@ -79,6 +77,7 @@ class OpenClaim:
     def __init__(self, store: ObjectStore, claim: Claim) -> None:
         self._store = store
         self._claim = claim
+        self._assets = claim.assets
         self._lock = Lock()
         self._is_open = True
         self._beats = 0
@@ -132,6 +131,15 @@ class OpenClaim:
         """
         self._change(replace(self._claim, manifest=path))
 
+    def release(self) -> None:
+        """Hold nothing until it is renewed.
+
+        Raises:
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: it did not answer.
+        """
+        self._change(replace(self._claim, assets=(), manifest=None))
+
     def renew(self) -> None:
         """Hold every entity of its assets again, and go after all claims there are by now.
 
@@ -140,7 +148,7 @@ class OpenClaim:
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
-        self._change(replace(self._claim, manifest=None, created=0.0))
+        self._change(replace(self._claim, assets=self._assets, manifest=None, created=0.0))
         self.start(self.beat())
 
     def close(self) -> None:
@@ -276,32 +284,8 @@ def remove_claim(store: ObjectStore, work_id: str) -> None:
         StoreUnavailableError: it did not answer.
     """
     # The claim last: killed in between, it is a dead claim that the next run clears away.
-    store.delete(settling_path(work_id))
     store.delete(beat_path(work_id))
     store.delete(claim_path(work_id))
-
-
-@contextmanager
-def settling(store: ObjectStore, work_id: str) -> Generator[bool]:
-    """Whether this process, and no other, is to clear a dead claim away; released at the end.
-
-    Who was killed while it did so gives way: at once on the same machine, else after a minute.
-
-    Raises:
-        ConfigError: the store does not let us write.
-        StoreUnavailableError: it did not answer.
-    """
-    path = settling_path(work_id)
-    ours = json.dumps(asdict(Process.this())).encode()
-    is_ours = store.put_if_absent(path, ours)
-    if not is_ours and _is_abandoned(store, path):
-        store.delete(path)
-        is_ours = store.put_if_absent(path, ours)
-    try:
-        yield is_ours and store.exists(claim_path(work_id))
-    finally:
-        if is_ours:
-            store.delete(path)
 
 
 def goes_before(one: Claim, other: Claim) -> bool:
@@ -316,15 +300,6 @@ def _state(claim: Claim, age_s: float) -> ClaimState:
         host = claim.launcher.host
         return ClaimState(claim, False, f"no sign of life from {host} for {age_s:.0f} s")
     return ClaimState(claim, True, f"{claim.launcher}, seen {age_s:.0f} s ago")
-
-
-def _is_abandoned(store: ObjectStore, path: str) -> bool:
-    """Whoever wrote this object is gone, or has not come to an end for a minute."""
-    data = store.get_or_none(path)
-    if data is None:
-        return True
-    age_s = store_time(store) - store.head(path).modified.timestamp()
-    return age_s > DEAD_AFTER_S or Process(**json.loads(data)).is_gone
 
 
 def _order(claim: Claim) -> tuple[float, str]:

@@ -83,6 +83,9 @@ def compacted_receipts(work_id: str) -> str:
     return f"{receipts_prefix(work_id)}compacted.jsonl.gz"
 
 
+LEDGER_PATH = f"{OWN_FOLDER}/ledger.json"
+"""Says which Dagster instance has recorded the outputs."""
+
 CLOCK_PATH = f"{OWN_FOLDER}/clock"
 """Rewritten to learn what time it is for the store."""
 

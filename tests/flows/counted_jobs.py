@@ -7,14 +7,14 @@ from pathlib import Path
 from klio_dagster.core.entity import Entity
 
 LOG = "KLIO_TEST_EXECUTIONS"
-SLOWNESS_S = 0.004
+SLOWNESS = "KLIO_TEST_SLOWNESS_S"
 
 
 def _counted(asset: str, entity: Entity) -> None:
     file = os.open(os.environ[LOG], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, f"{asset} {entity.id}\n".encode())
     os.close(file)
-    time.sleep(SLOWNESS_S)
+    time.sleep(float(os.environ.get(SLOWNESS, "0.004")))
 
 
 def first(entity: Entity) -> dict[str, str]:

@@ -19,12 +19,12 @@ from klio_dagster.store.claims import (
     open_claim,
     read_claims,
     remove_claim,
-    settling,
 )
 from klio_dagster.store.heartbeat import Heartbeat
 from klio_dagster.store.layout import beat_path, claim_path, settling_path, work_id_of
 from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.processes import Process, started_at
+from klio_dagster.store.settling import settling
 from klio_dagster.store.store import Store
 
 HOLD = """

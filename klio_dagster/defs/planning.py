@@ -1,0 +1,119 @@
+"""The plan of a run that others may overlap: made until no claim changed while it was made."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from klio_dagster.core.plan import Plan
+from klio_dagster.defs.knowledge import Gathered, gather
+from klio_dagster.defs.requested import Wanted
+from klio_dagster.defs.run import Run
+from klio_dagster.ledger.in_flight import InFlight, in_flight
+from klio_dagster.ledger.resume import fold_dead_runs
+from klio_dagster.store.claims import store_time
+
+_POLL_S = 0.5
+_POLLING_SHARE = 10  # times what a look takes: a run with many receipts is looked at less often
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is planned, computed and recorded before anything is waited for.
+
+    Args:
+        gathered: what the plan was made from.
+        plan: what to do.
+    """
+
+    gathered: Gathered
+    plan: Plan
+
+
+def settled_round(run: Run, wanted: Wanted, selected: Sequence[str]) -> Round:
+    """The plan, made anew if a claim that goes before ours changed while it was made.
+
+    Args:
+        run: which holds its claim, on all entities of its assets.
+        wanted: which entities.
+        selected: names of the assets that may run.
+
+    Raises:
+        ConfigError: a claim or a listing cannot be read.
+        StoreUnavailableError: the store did not answer.
+        LedgerError: Dagster's log cannot be read.
+    """
+    entities, keys = wanted.request.entities, run.keys(selected)
+    others = _others(run, keys, entities)
+    while True:
+        gathered = gather(
+            run.group,
+            wanted.request,
+            selected,
+            ledger=run.ledger,
+            store=run.store,
+            partitioned=run.partitioned,
+            in_flight=others,
+        )
+        plan = gathered.plan(run.group)
+        # A run that died meanwhile holds nothing any more, and may have finished some of it.
+        died = fold_dead_runs(run.store, run.ledger, run.context.instance)
+        again = _others(run, keys, entities)
+        if again.signature == others.signature and not died:
+            break
+        others = again
+    if wanted.state is None:
+        return Round(gathered, plan)
+    narrowed = gathered.in_state(wanted.state, run.group)
+    return Round(narrowed, narrowed.plan(run.group))
+
+
+def next_round(
+    run: Run, wanted: Wanted, waiting: dict[str, tuple[str, ...]], deadline: float
+) -> Round | None:
+    """The round of what others held; None once the deadline has passed with nothing free.
+
+    Our claim holds nothing meanwhile, so two runs never wait for each other.
+
+    Args:
+        run: which has recorded all its own work.
+        wanted: what the run was asked for.
+        waiting: entity to the assets that wait, upstream first.
+        deadline: by the monotonic clock.
+    """
+    run.claim.release()
+    free = _freed(run, waiting, deadline)
+    if not free:
+        return None
+    # Together those that wait for the same assets: what was decided of the others stands.
+    names = waiting[free[0]]
+    entities = tuple(entity for entity in free if waiting[entity] == names)
+    run.claim.renew()
+    request = replace(wanted.request, entities=entities)
+    return settled_round(run, Wanted(request), names)
+
+
+def _freed(run: Run, waiting: dict[str, tuple[str, ...]], deadline: float) -> Sequence[str]:
+    """The entities nobody before us holds: all of them, or some when a claim has changed."""
+    keys = run.keys([name for name in run.selected if any(name in w for w in waiting.values())])
+    seen = None
+    while True:
+        looked_at = time.monotonic()
+        fold_dead_runs(run.store, run.ledger, run.context.instance)
+        others = _others(run, keys, waiting)
+        held = {entity for _, entity in others.pairs}
+        free = [entity for entity in waiting if entity not in held]
+        seen = seen or others.signature
+        now = time.monotonic()
+        is_over = now >= deadline
+        if is_over or len(free) == len(waiting) or (free and others.signature != seen):
+            return free
+        pause_s = max(_POLL_S, _POLLING_SHARE * (now - looked_at))
+        time.sleep(min(pause_s, deadline - now))
+
+
+def _others(run: Run, keys: Sequence[str], entities: Collection[str]) -> InFlight:
+    """What the claims that go before ours hold; all others, while ours holds nothing."""
+    ours = run.claim.claim
+    if not ours.assets:
+        ours = replace(ours, created=float("inf"))
+    return in_flight(run.store, keys, entities, ours, now=store_time(run.store))

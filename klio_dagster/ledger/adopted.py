@@ -1,0 +1,59 @@
+"""Which ledger a store belongs to: outputs of one are not to be computed again by mistake."""
+
+import json
+from collections.abc import Sequence
+
+import dagster as dg
+
+from klio_dagster.errors import ConfigError
+from klio_dagster.ledger.events import asset_key
+from klio_dagster.ledger.internals.instance import instance_id
+from klio_dagster.store.layout import LEDGER_PATH
+from klio_dagster.store.store import Store
+
+
+def adopt_store(
+    store: Store, instance: dg.DagsterInstance, keys: Sequence[str], *, allow_new: bool
+) -> None:
+    """Have the store remember the instance; the first run of a store does.
+
+    Another instance takes it over if it knows something of these assets, or is told to.
+
+    Args:
+        store: where the outputs lie.
+        instance: Dagster's.
+        keys: of the assets that are to run.
+        allow_new: start over with an empty ledger.
+
+    Raises:
+        ConfigError: the store has outputs that another instance knows, and this one knows nothing.
+    """
+    ours = instance_id(instance)
+    theirs = _remembered(store)
+    if theirs == ours:
+        return
+    if theirs is not None and keys and not allow_new and _knows_nothing(instance, keys):
+        raise ConfigError(
+            "its outputs are recorded in another Dagster instance, and this one is empty",
+            where=f"store '{store.url}'",
+            fix="set DAGSTER_HOME to that instance's (`klio dev` and `klio run` find the project's"
+            " own), or start over with allow_new_ledger: true in the run config, `klio run"
+            " --new-ledger`",
+        )
+    store.put(LEDGER_PATH, json.dumps({"instance": ours}).encode() + b"\n")
+
+
+def _remembered(store: Store) -> str | None:
+    data = store.get_or_none(LEDGER_PATH)
+    try:
+        return None if data is None else str(json.loads(data)["instance"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            "it does not say which Dagster instance has recorded the outputs",
+            where=store.uri(LEDGER_PATH),
+            fix="remove it; the next run writes it anew",
+        ) from error
+
+
+def _knows_nothing(instance: dg.DagsterInstance, keys: Sequence[str]) -> bool:
+    return not any(instance.fetch_materializations(asset_key(key), limit=1).records for key in keys)

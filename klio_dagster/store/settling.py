@@ -1,0 +1,43 @@
+"""Who clears a dead claim away: one process, however many find it dead."""
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from klio_dagster.store.claims import DEAD_AFTER_S, store_time
+from klio_dagster.store.layout import claim_path, settling_path
+from klio_dagster.store.objects import ObjectStore
+from klio_dagster.store.processes import Process
+
+
+@contextmanager
+def settling(store: ObjectStore, work_id: str) -> Generator[bool]:
+    """Whether this process, and no other, is to clear a dead claim away; released at the end.
+
+    Who was killed while it did so gives way: at once on the same machine, else after a minute.
+
+    Raises:
+        ConfigError: the store does not let us write.
+        StoreUnavailableError: it did not answer.
+    """
+    path = settling_path(work_id)
+    ours = json.dumps(asdict(Process.this())).encode()
+    is_ours = store.put_if_absent(path, ours)
+    if not is_ours and _is_abandoned(store, path):
+        store.delete(path)
+        is_ours = store.put_if_absent(path, ours)
+    try:
+        yield is_ours and store.exists(claim_path(work_id))
+    finally:
+        if is_ours:
+            store.delete(path)
+
+
+def _is_abandoned(store: ObjectStore, path: str) -> bool:
+    """Whoever wrote this object is gone, or has not come to an end for a minute."""
+    data = store.get_or_none(path)
+    if data is None:
+        return True
+    age_s = store_time(store) - store.head(path).modified.timestamp()
+    return age_s > DEAD_AFTER_S or Process(**json.loads(data)).is_gone
