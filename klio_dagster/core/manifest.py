@@ -144,6 +144,7 @@ class Manifest:
         engine: options of the engine, `{"kind": "local", ...}`.
         install: modules to import first in drivers and workers.
         attempt: 1 for the first execution of this manifest.
+        generation: of the claim that outputs are written under; empty where nobody holds one.
     """
 
     run: str
@@ -153,6 +154,7 @@ class Manifest:
     engine: Mapping[str, Json]
     install: Sequence[str] = ()
     attempt: int = 1
+    generation: str = ""
 
     def __post_init__(self) -> None:
         for name in ("parts", "chain", "install"):  # equal to itself when read back

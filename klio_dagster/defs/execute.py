@@ -174,16 +174,17 @@ def _compute(run: Run, planned: Round, summary: Summary) -> None:
 
 def _written(run: Run, plan: Plan, gathered: Gathered) -> tuple[Manifest, int] | None:
     """The manifest of what is to be computed, or checked again, and of how many outputs."""
+    claim = run.claim.claim
     if run.looked_at:
         entities = gathered.request.entities
         manifest, outputs = write_looks(
-            run.store, run.work_id, run.engine, run.group, run.looked_at, entities, run.ledger
+            run.store, claim, run.engine, run.group, run.looked_at, entities, run.ledger
         )
         return (manifest, outputs) if outputs else None
     outputs = sum(1 for _ in plan.pairs(Decision.RUN))
     if not outputs:
         return None
-    return write_manifest(run.store, run.work_id, run.engine, plan, run.group, gathered), outputs
+    return write_manifest(run.store, claim, run.engine, plan, run.group, gathered), outputs
 
 
 def _nobody(_progress: Progress) -> None:

@@ -12,6 +12,7 @@ from klio_dagster.core.record import Records
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.tasks import store_manifest
 from klio_dagster.ledger.ledger import Ledger
+from klio_dagster.store.claims import Claim
 from klio_dagster.store.store import Store
 
 
@@ -28,7 +29,7 @@ def looked_at(context: dg.AssetExecutionContext, group: EntityGroup) -> list[str
 
 def write_looks(
     store: Store,
-    work_id: str,
+    claim: Claim,
     engine: dict[str, Any],
     group: EntityGroup,
     names: Sequence[str],
@@ -50,7 +51,8 @@ def write_looks(
     records = {name: by_key[group.keys[name]] for name in names}
     parts = part_specs(group.chain, names, group.code_versions, group.keys)
     manifest = Manifest(
-        run=work_id,
+        run=claim.work_id,
+        generation=claim.generation,
         store=store.url,
         parts=(),
         # Without inputs: one that cannot be loaded blocks no other.

@@ -12,6 +12,7 @@ from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered
+from klio_dagster.store.claims import Claim
 from klio_dagster.store.layout import manifest_head, manifest_part
 from klio_dagster.store.store import Store
 
@@ -51,7 +52,7 @@ def tasks(plan: Plan, group: EntityGroup, gathered: Gathered) -> Iterator[Task]:
 
 def write_manifest(
     store: Store,
-    work_id: str,
+    claim: Claim,
     engine: dict[str, Any],
     plan: Plan,
     group: EntityGroup,
@@ -64,7 +65,8 @@ def write_manifest(
         StoreUnavailableError: the store did not answer.
     """
     manifest = Manifest(
-        run=work_id,
+        run=claim.work_id,
+        generation=claim.generation,
         store=store.url,
         parts=(),
         chain=part_specs(

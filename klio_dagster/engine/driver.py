@@ -18,6 +18,8 @@ from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.options import local_options
 from klio_dagster.engine.running import close_pools, running_pool
 from klio_dagster.errors import KlioError
+from klio_dagster.store.heartbeat import Confirmation
+from klio_dagster.store.store import Store
 
 _FAILED = 1
 _ENDED = 143  # as a shell reports SIGTERM
@@ -59,6 +61,10 @@ def carry_out(manifest: Manifest) -> None:
     options = local_options(manifest.engine)
     for module in manifest.install:
         import_module(module)
+    if manifest.generation:
+        store = Store.open(manifest.store)
+        # Others may take over what a stopped launcher held; then nothing of this may be written.
+        Confirmation(store, manifest.run, manifest.generation).watch(on_lost=_exit)
     running_pool(manifest)  # the workers start while Beam is imported
     from klio_dagster.engine.beam.pipeline import build
     from klio_dagster.engine.beam.runners import local_pipeline

@@ -4,15 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from klio_dagster.errors import ConfigError, EntitiesInFlightError, StoreUnavailableError
+from klio_dagster.errors import ConfigError, EntitiesInFlightError
 from klio_dagster.store.claims import (
     ClaimState,
     goes_before,
@@ -20,11 +17,9 @@ from klio_dagster.store.claims import (
     read_claims,
     remove_claim,
 )
-from klio_dagster.store.heartbeat import Heartbeat
-from klio_dagster.store.layout import beat_path, claim_path, settling_path, work_id_of
+from klio_dagster.store.layout import beat_path, claim_path, work_id_of
 from klio_dagster.store.memory import MemoryStore
-from klio_dagster.store.processes import Process, started_at
-from klio_dagster.store.settling import settling
+from klio_dagster.store.processes import started_at
 from klio_dagster.store.store import Store
 
 HOLD = """
@@ -284,37 +279,6 @@ def test_a_claim_nobody_can_read_is_one_clear_line(data: bytes):
     assert len(str(caught.value).splitlines()) == 1
 
 
-class CountingStore(MemoryStore):
-    """A store that fails every second write of a beat and says how often it was asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.beats = 0
-        self.enough = threading.Event()
-
-    def put(self, path: str, data: bytes) -> None:
-        if path.endswith("/beat"):
-            self.beats += 1
-            if self.beats > 4:
-                self.enough.set()
-            if self.beats % 2 == 0:
-                raise StoreUnavailableError("no answer", "store", "try again")
-        super().put(path, data)
-
-
-def test_a_heart_beats_until_it_is_stopped_and_survives_a_store_that_does_not_answer():
-    store = CountingStore()
-    held = open_claim(store, "r1", assets=["mel"])
-
-    with Heartbeat(held, every_s=0.001):
-        has_gone_on = store.enough.wait(10)
-    beats = store.beats
-    time.sleep(0.02)
-
-    assert has_gone_on
-    assert store.beats == beats
-
-
 def test_only_a_living_process_has_a_start_time(holder: subprocess.Popen[bytes]):
     before = started_at(holder.pid)
 
@@ -344,46 +308,3 @@ def test_a_run_that_is_executed_twice_at_once_is_refused():
     first.close()
 
     assert open_claim(store, "r1", assets=["mel"]).claim.run_id == "r1"
-
-
-def test_one_process_at_a_time_clears_a_dead_run_away():
-    store = MemoryStore()
-    open_claim(store, "r1", assets=["mel"])
-
-    with settling(store, "r1") as is_ours, settling(store, "r1") as is_theirs:
-        both = is_ours, is_theirs
-    with settling(store, "r1") as is_next:
-        pass
-
-    assert both == (True, False)
-    assert is_next
-
-
-def test_nobody_clears_away_what_another_has_cleared_away():
-    store = MemoryStore()
-    open_claim(store, "r1", assets=["mel"])
-    remove_claim(store, "r1")
-
-    with settling(store, "r1") as is_ours:
-        assert not is_ours
-
-    assert list(store.list()) == []
-
-
-@pytest.mark.parametrize("silent_s", [0, 61], ids=["gone on this machine", "silent elsewhere"])
-def test_who_was_killed_while_clearing_away_is_no_obstacle(
-    silent_s: int, holder: subprocess.Popen[bytes]
-):
-    clock = Clock()
-    store = MemoryStore(clock)
-    open_claim(store, "r1", assets=["mel"])
-    by = replace(Process.this(), pid=holder.pid, started=started_at(holder.pid))
-    holder.kill()
-    holder.wait()
-    if silent_s:
-        by = replace(by, host="elsewhere")
-    store.put(settling_path("r1"), json.dumps(asdict(by)).encode())
-    clock.now += silent_s
-
-    with settling(store, "r1") as is_ours:
-        assert is_ours

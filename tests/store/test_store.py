@@ -13,6 +13,7 @@ import pytest
 
 from klio_dagster.core.ids import escape
 from klio_dagster.errors import ConfigError, ObjectNotFoundError
+from klio_dagster.store.confirmed import ConfirmedStore
 from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.objects import ObjectStore
 from klio_dagster.store.store import Store
@@ -22,6 +23,7 @@ OPENERS: dict[str, Callable[[Path], ObjectStore]] = {
     "local": lambda folder: Store.open(str(folder / "data")),
     "obstore memory": lambda _: Store.open("memory://"),
     "memory": lambda _: MemoryStore(),
+    "confirmed": lambda _: ConfirmedStore(MemoryStore(), lambda: None),
 }
 
 
@@ -34,7 +36,7 @@ def _public(kind: type) -> set[str]:
     return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("kind", [Store, MemoryStore])
+@pytest.mark.parametrize("kind", [Store, MemoryStore, ConfirmedStore])
 def test_every_store_answers_the_whole_protocol(kind: type):
     assert _public(ObjectStore) <= _public(kind)
     for name in _public(ObjectStore) - {"url"}:

@@ -1,0 +1,71 @@
+"""A store belongs to the Dagster instance that has recorded it."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from klio_dagster.errors import ConfigError
+from klio_dagster.ledger.adopted import adopt_store
+from klio_dagster.store.layout import LEDGER_PATH
+from klio_dagster.store.memory import MemoryStore
+
+
+def test_the_first_run_has_the_store_remember_its_instance_whatever_home_it_moves_to(
+    tmp_path: Path,
+):
+    store = MemoryStore()
+
+    for _ in range(2):
+        with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+            adopt_store(store, instance, ["mel"], allow_new=False)
+
+    assert store.exists(LEDGER_PATH)
+
+
+def test_an_empty_instance_is_refused_with_one_line_that_says_the_ways_on():
+    store = MemoryStore()
+    with dg.instance_for_test() as first:
+        adopt_store(store, first, ["mel"], allow_new=False)
+
+    with (
+        dg.instance_for_test() as empty,
+        pytest.raises(ConfigError, match="DAGSTER_HOME") as refused,
+    ):
+        adopt_store(store, empty, ["mel"], allow_new=False)
+
+    said = str(refused.value)
+    assert len(said.splitlines()) == 1
+    assert all(way in said for way in ("klio dev", "allow_new_ledger: true", "--new-ledger"))
+
+
+def test_an_empty_instance_starts_over_when_told_to_and_is_remembered_then():
+    store = MemoryStore()
+    with dg.instance_for_test() as first:
+        adopt_store(store, first, ["mel"], allow_new=False)
+
+    with dg.instance_for_test() as second:
+        adopt_store(store, second, ["mel"], allow_new=True)
+        adopt_store(store, second, ["mel"], allow_new=False)
+
+
+def test_an_instance_that_knows_something_takes_the_store_over():
+    store = MemoryStore()
+    with dg.instance_for_test() as first:
+        adopt_store(store, first, ["mel"], allow_new=False)
+
+    with dg.instance_for_test() as second:
+        second.report_runless_asset_event(dg.AssetMaterialization("mel", partition="a"))
+        adopt_store(store, second, ["recording", "mel"], allow_new=False)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"\xff"], ids=repr)
+def test_a_file_nobody_can_read_is_one_clear_line(data: bytes):
+    store = MemoryStore()
+    store.put(LEDGER_PATH, data)
+
+    with (
+        dg.instance_for_test() as instance,
+        pytest.raises(ConfigError, match="remove it; the next run writes it anew"),
+    ):
+        adopt_store(store, instance, ["mel"], allow_new=False)
