@@ -116,6 +116,8 @@ def receipts(draw: st.DrawFn) -> Receipt:
         "started_at": draw(_times),
         "finished_at": draw(_times),
         "cpu_s": draw(st.floats(0, 1e6)),
+        "earlier": tuple(draw(st.lists(texts, max_size=2))),
+        "notes": tuple(draw(st.lists(texts, max_size=2))),
     }
     if draw(st.booleans()):
         return Receipt(**common, failure=draw(failures))

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -63,7 +63,9 @@ class Receipt:
         codec: the output codec as JSON, with which others load the output.
         metadata: what the UI shows.
         figures: name to PNG bytes.
-        failure: why the attempt failed; None when it did not.
+        failure: why the last attempt failed; None when it did not.
+        earlier: errors of the attempts before the last one, a line each.
+        notes: what else there is to say of it, a line each.
     """
 
     run: str
@@ -82,6 +84,13 @@ class Receipt:
     metadata: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
     figures: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     failure: Failure | None = None
+    earlier: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried."""
+        return len(self.earlier) + 1
 
     @property
     def status(self) -> Literal["ok", "failed"]:
@@ -108,6 +117,10 @@ class Receipt:
             "finished_at": self.finished_at,
             "cpu_s": self.cpu_s,
         }
+        if self.earlier:
+            fields |= {"attempts": self.attempts, "earlier": list(self.earlier)}
+        if self.notes:
+            fields["notes"] = list(self.notes)
         if self.failure:
             fields["error"] = {
                 "type": self.failure.type,
@@ -157,6 +170,8 @@ class Receipt:
                 metadata=fields.get("metadata", {}),
                 figures={n: b64decode(png) for n, png in fields.get("figures", {}).items()},
                 failure=Failure(**error) if error else None,
+                earlier=tuple(fields.get("earlier", ())),
+                notes=tuple(fields.get("notes", ())),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a receipt: {error!r}") from error

@@ -7,7 +7,7 @@ import dagster as dg
 
 from klio_dagster.core.output import Scalar
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.ledger.events import storable
+from klio_dagster.ledger.events import attempts_of, storable
 
 _SHOWN_BYTES = 20_000  # of a figure: a page of the UI loads those of all events it shows
 _DIGITS = 6
@@ -31,6 +31,7 @@ def metadata_of(receipt: Receipt) -> dict[str, dg.MetadataValue]:
         ("cpu_seconds", receipt.cpu_s),
     ):
         shown[name] = dg.MetadataValue.float(_rounded(seconds, _DIGITS_OF_TIMES))
+    shown |= attempts_of(receipt)
     shown["uri"] = dg.MetadataValue.path(receipt.uri)
     shown["codec"] = dg.MetadataValue.json(dict(receipt.codec))
     return shown
