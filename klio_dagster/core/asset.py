@@ -1,6 +1,7 @@
 """`EntityAsset` and `EntityStep`: what a user declares, refused at construction when wrong."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from klio_dagster.core.size import bytes_of
 from klio_dagster.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+_MOST_TOGETHER = 1000
 _BOUND_BY_US = frozenset({"entity", "source"})
 _BOUND_BY_US_IN_LISTS = frozenset({"entities", "source"})
 
@@ -179,8 +181,8 @@ class EntityAsset(EntityStep):
         transient: the exceptions that are worth another try, as classes or as a function that
             is given the exception; broken connections, time-outs and the like when None.
         memory: what its worker may hold, `"2GiB"` or a number of bytes; no limit when None.
-        batch_size: how many entities one call of the transform gets, >= 1. Above 1 it is called
-            with lists (`entities`, `source` and the deps; params as they are) and returns a list.
+        batch_size: how many entities one call of the transform gets, 1 to 1000. Above 1 it is
+            given lists (`entities`, `source` and the deps; params as they are) and returns a list.
         description: shown in the UI; the transform's docstring when None.
         kinds: chips on the asset's node, `flac` for instance.
         owners: `team:name` or an e-mail address.
@@ -206,7 +208,7 @@ class EntityAsset(EntityStep):
 
     def __post_init__(self) -> None:
         _check_count("retries", self.retries, 0, self.where)
-        _check_count("batch_size", self.batch_size, 1, self.where)
+        _check_count("batch_size", self.batch_size, 1, self.where, most=_MOST_TOGETHER)
         if self.memory is not None:
             bytes_of(self.memory, self.where)
         for each in self.transient_errors or ():
@@ -275,11 +277,11 @@ def _check_name(name: str, where: str) -> None:
         )
 
 
-def _check_count(name: str, count: object, least: int, where: str) -> None:
-    if not isinstance(count, int) or isinstance(count, bool) or count < least:
-        raise ConfigError(
-            f"{name} is {count!r}", where=where, fix=f"use a whole number, {least} or more"
-        )
+def _check_count(name: str, count: object, least: int, where: str, most: int | None = None) -> None:
+    is_whole = isinstance(count, int) and not isinstance(count, bool)
+    if not is_whole or not least <= cast("int", count) <= (most or math.inf):
+        bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ConfigError(f"{name} is {count!r}", where=where, fix=f"use a whole number, {bounds}")
 
 
 def _check_transient(each: object, where: str) -> None:

@@ -40,5 +40,5 @@ def bytes_of(size: object, where: str) -> int:
 
 
 def shown_bytes(count: int) -> str:
-    """A size as people read it: `1.5 GiB`, or `95.4 MiB` below that."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+    """A size as people read it: `1.50 GiB`, or `95.4 MiB` below that."""
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

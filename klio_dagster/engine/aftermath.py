@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import Failure, Receipt
-from klio_dagster.engine.outcome import blocked, blocked_by, failed_receipt
+from klio_dagster.engine.outcome import blocked_by, failed_receipt
 from klio_dagster.engine.process import Computing
 
 _MOST_UNEXPLAINED_DEATHS = 3  # of workers that had an entity but had begun nothing of it
@@ -117,7 +117,7 @@ class Aftermath:
         parts = {part.name: part for part in self.manifest.chain}
         lost = dict(blocked_by(failed, parts, task.run))
         for name, cause in lost.items():
-            self._write(task, name, blocked(cause), self.now)
+            self._write(task, name, Failure.blocked_by(f"'{cause}'"), self.now)
         return task.only([name for name in task.run if name not in lost], {})
 
     def _write(

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from klio_dagster.codecs.registry import codec_from_json
 from klio_dagster.core.entity import Result
+from klio_dagster.core.graph import steps_below
 from klio_dagster.core.manifest import Manifest, PartSpec, Task
 from klio_dagster.core.output import OutputCodec
 from klio_dagster.core.receipt import Failure
@@ -195,14 +196,12 @@ class PartComputer:
 
     def _steps(self, name: str, values: Values) -> list[PartSpec]:
         """The steps an asset needs that were not computed yet, upstream first."""
-        needed: set[str] = set()
-        waiting = [name]
-        while waiting:
-            for dep in self._chain[waiting.pop()].deps.values():
-                part = self._chain.get(dep)
-                if part and part.is_step and not values.has(dep):
-                    needed.add(dep)
-                    waiting.append(dep)
+
+        def open_steps(part: str) -> list[str]:
+            deps = [self._chain.get(dep) for dep in self._chain[part].deps.values()]
+            return [dep.name for dep in deps if dep and dep.is_step and not values.has(dep.name)]
+
+        needed = steps_below(name, open_steps)
         return [part for part in self._parts if part.name in needed] if needed else []
 
     def _tell(

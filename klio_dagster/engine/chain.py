@@ -11,7 +11,7 @@ from klio_dagster.codecs.hashing import data_version
 from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.engine.attempt import Attempt, Begin, EntityInChain, PartComputer, SetUp
-from klio_dagster.engine.outcome import Done, FailedTogether, Outcome, blocked, blocked_by
+from klio_dagster.engine.outcome import Done, FailedTogether, Outcome, blocked_by
 from klio_dagster.engine.retry import NO_WAITS, Waits
 from klio_dagster.store.objects import ObjectStore
 
@@ -89,7 +89,9 @@ class EntityChain:
                 continue
             now = self._clock()
             attempt = Attempt([each], (), started_at=now)
-            self._write(self._receipt(attempt, each, name, blocked(each.blocked[name])))
+            self._write(
+                self._receipt(attempt, each, name, Failure.blocked_by(f"'{each.blocked[name]}'"))
+            )
 
     def _settle(self, name: str, entities: Sequence[EntityInChain]) -> None:
         """Attempts at an asset until it has a receipt for each of the entities."""

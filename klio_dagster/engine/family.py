@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
-# Started by Python itself for everything that uses multiprocessing's locks, and meant to stay.
-_MEANT_TO_STAY = (b"multiprocessing.resource_tracker", b"multiprocessing.forkserver")
+# Started by Python (and joblib) for everything that uses multiprocessing's locks: tqdm, say.
+_MEANT_TO_STAY = (b"resource_tracker import main", b"multiprocessing.forkserver import main")
 _LONGEST_END_S = 5.0
 
 
@@ -66,7 +66,8 @@ class Family:
             for pid in strays:
                 if (name := _name_if_alive(pid)) is not None:
                     names.append(name)
-                    os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
             for pid in strays:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, 0)

@@ -8,7 +8,7 @@ from typing import Any
 from klio_dagster.core.entity import Result
 from klio_dagster.core.manifest import Manifest, PartSpec, Task
 from klio_dagster.core.output import Dumped, Scalar
-from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
+from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.engine.inputs import one_line
 from klio_dagster.errors import EntityError
 
@@ -48,11 +48,6 @@ def blocked_by(
         if cause is not None:
             lost.add(name)
             yield name, cause
-
-
-def blocked(cause: str) -> Failure:
-    """The failure of what was not tried because something it depends on failed."""
-    return Failure(UPSTREAM_FAILED, f"not computed because '{cause}' failed")
 
 
 def failure_of(error: BaseException, *, is_transient: bool) -> Failure:

@@ -1,5 +1,6 @@
 """One worker process as its supervisor sees it: pipes, what it computes, how it died."""
 
+import fcntl
 import os
 import select
 import signal
@@ -22,6 +23,7 @@ from klio_dagster.engine.printed import MOST_SHOWN, PrintedCount
 
 _LONGEST_START_S = 300.0  # imports with empty caches take 20 s
 _READ_AT_ONCE = 1 << 16
+_PIPE_BYTES = 1 << 20  # what Linux lets everybody have
 _MUCH_MEMORY = 1 << 29  # bytes; who held less was not killed for it
 
 Show = Callable[[str], None]
@@ -117,6 +119,9 @@ class WorkerProcess:
             start_new_session=True,
             pass_fds=[printed.file],
         )
+        assert process.stdin
+        with suppress(OSError):  # so that giving it batches never waits for user code
+            fcntl.fcntl(process.stdin.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         worker = cls(name, process, show, printed)
         worker._send([head, name, printed.file])
         printed.close()
@@ -155,7 +160,8 @@ class WorkerProcess:
             return False
         if self.computing:
             doing = self.computing
-            said = f"it took longer than timeout_s={doing.timeout_s:g}{_while(doing)}"
+            each_s = doing.timeout_s / len(doing.positions)
+            said = f"it took longer than timeout_s={each_s:g}{_while(doing)}"
             self.sentence = Sentence(doing, Failure("Timeout", said))
         self.was_killed = True
         self.kill()
@@ -254,4 +260,6 @@ class WorkerProcess:
 
 def _while(computing: Computing) -> str:
     together = len(computing.positions)
-    return f" while computing '{computing.part}'" + (f" of {together}" if together > 1 else "")
+    return f" while computing '{computing.part}'" + (
+        f" of {together} together" if together > 1 else ""
+    )

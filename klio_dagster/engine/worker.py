@@ -17,6 +17,7 @@ from random import SystemRandom
 from typing import Any
 
 from klio_dagster.core.manifest import Manifest, Task
+from klio_dagster.core.receipt import Receipt
 from klio_dagster.engine.attempt import Beginning
 from klio_dagster.engine.chain import EntityChain
 from klio_dagster.engine.family import Family
@@ -63,6 +64,8 @@ class Serving:
         for module in manifest.install:
             import_module(module)
         store = Store.open(manifest.store)
+        self._pid = os.getpid()
+        self._part = ReceiptPart(store, manifest.run, writer)
         self._answers = answers
         self._unsaid: list[object] = []
         self._limits = {part.name: part.memory for part in manifest.chain}
@@ -72,7 +75,7 @@ class Serving:
         self._chain = EntityChain(
             manifest,
             store,
-            ReceiptPart(store, manifest.run, writer).write,
+            self._write,
             self._begin,
             notes=self._printed.notes,
             set_up=self._family.keep,
@@ -107,6 +110,15 @@ class Serving:
             ]
         )
 
+    def _write(self, receipt: Receipt) -> None:
+        self._end_copies()
+        self._part.write(receipt)
+
+    def _end_copies(self) -> None:
+        """User code that forks and forgets to end its child: the child goes no further."""
+        if os.getpid() != self._pid:
+            os._exit(1)
+
     def _pause(self, seconds: float) -> None:
         self._say([WAIT])
         time.sleep(seconds)
@@ -122,6 +134,7 @@ class Serving:
             signal.pause()
 
     def _say(self, *frames: object) -> None:
+        self._end_copies()
         send(self._answers, *self._unsaid, *frames)
         self._unsaid.clear()
 

@@ -141,8 +141,9 @@ def test_an_asset_takes_its_inputs_and_params_by_name():
         ),
         pytest.param(of_mel(retries=True), "retries is True; use .*", id="a truth as a number"),
         pytest.param(
-            of_mel(batch_size=0), "batch_size is 0; use a whole number, 1 or more", id="no batch"
+            of_mel(batch_size=0), "batch_size is 0; use a whole number, 1 to 1000", id="no batch"
         ),
+        pytest.param(of_mel(batch_size=1001), "batch_size is 1001; use .*", id="too many at once"),
         pytest.param(of_mel(batch_size=2.0), "batch_size is 2.0; use .*", id="half entities"),
         pytest.param(
             of_mel(batch_size=8),

@@ -126,6 +126,11 @@ def _threads() -> None:
         threading.Thread(target=time.sleep, args=(600,)).start()
 
 
+def _forks() -> None:
+    """Both go on, as if there were one."""
+    os.fork()
+
+
 def _leaves() -> None:
     """A child, one in a session of its own, and one whose parent has ended."""
     script = "setsid sleep 611 & sleep 612 & (sleep 613 &) ; echo left"

@@ -112,11 +112,11 @@ POISON = {
     "segfault": ("SIGSEGV", "SIGSEGV while computing 'poison'"),
     "osexit": ("WorkerExit", "code 9"),
     "eats": ("MemoryLimit", "more than memory=572.2 MiB while computing 'poison'"),
-    "childeats": ("MemoryLimit", "more than memory=572.2 MiB"),
+    "childeats": ("MemoryLimit", "more than memory=572.2 MiB while computing 'poison'"),
     "deaf": ("Timeout", "timeout_s=6"),
     "printsanddies": ("WorkerExit", "code 8"),
 }
-HARMLESS = ["prints-1", "threads-1", "leaves-1"]
+HARMLESS = ["prints-1", "threads-1", "leaves-1", "forks-1"]
 
 
 def test_poison_costs_one_asset_of_one_entity_each(tmp_path: Path) -> None:
