@@ -50,6 +50,8 @@ def run_chain(
 ) -> Computed:
     """Compute assets for one entity in this process.
 
+    What fails with a transient error is tried again at once.
+
     Args:
         parts: `EntityAsset`s and `EntityStep`s.
         entity: entity id.
@@ -60,13 +62,44 @@ def run_chain(
     Raises:
         ConfigError: the parts do not fit together.
     """
+    given = {entity: sources or {}}
+    return run_chains(parts, [entity], sources=given, select=select, store=store)[entity]
+
+
+def run_chains(
+    parts: Sequence[EntityStep],
+    entities: Sequence[str],
+    *,
+    sources: Mapping[str, Mapping[str, bytes]] | None = None,
+    select: Collection[str] | None = None,
+    store: ObjectStore | None = None,
+) -> Mapping[str, Computed]:
+    """Compute assets for some entities in this process, in batches where `batch_size` says so.
+
+    Args:
+        parts: `EntityAsset`s and `EntityStep`s.
+        entities: entity ids.
+        sources: entity to source pattern to the bytes of the recording.
+        select: the assets to compute, all when None; the others are loaded from the store.
+        store: where outputs lie; a new one in memory when None.
+
+    Returns:
+        What the chain did for each entity.
+
+    Raises:
+        ConfigError: the parts do not fit together.
+    """
     chain = Chain(parts)
     store = store or MemoryStore()
-    paths: dict[str, str] = {}
-    for number, (pattern, data) in enumerate((sources or {}).items()):
-        paths[pattern] = f"sources/{number}"
-        store.put(paths[pattern], data)
     names = [a.name for a in chain.assets if select is None or a.name in select]
+    tasks: list[Task] = []
+    for entity in entities:
+        paths: dict[str, str] = {}
+        for pattern, data in (sources or {}).get(entity, {}).items():
+            paths[pattern] = f"sources/{len(tasks)}-{len(paths)}"
+            store.put(paths[pattern], data)
+        versions = dict.fromkeys(paths, "test")
+        tasks.append(Task(entity=entity, run=names, sources=paths, versions=versions))
     manifest = Manifest(
         run="test",
         store=store.url,
@@ -74,11 +107,10 @@ def run_chain(
         chain=part_specs(chain, chain.order, code_versions(chain), {}),
         engine={"kind": "local"},
     )
-    receipts: dict[str, Receipt] = {}
+    receipts: dict[str, dict[str, Receipt]] = {entity: {} for entity in entities}
 
     def keep(receipt: Receipt) -> None:
-        receipts[receipt.asset] = receipt
+        receipts[receipt.entity][receipt.asset] = receipt
 
-    task = Task(entity=entity, run=names, sources=paths, versions=dict.fromkeys(paths, "test"))
-    EntityChain(manifest, store, keep, lambda _asset, _part: None).run(task)
-    return Computed(receipts, store)
+    EntityChain(manifest, store, keep, lambda _beginning: None).run(tasks)
+    return {entity: Computed(found, store) for entity, found in receipts.items()}

@@ -139,6 +139,8 @@ def receipts(draw: st.DrawFn) -> Receipt:
         "finished_at": draw(_times),
         "cpu_s": draw(st.floats(0, 1e6)),
         "checks": tuple(draw(st.lists(evaluations, max_size=2))),
+        "earlier": tuple(draw(st.lists(texts, max_size=2))),
+        "notes": tuple(draw(st.lists(texts, max_size=2))),
     }
     if draw(st.booleans()):
         return Receipt(**common, failure=draw(failures))

@@ -1,7 +1,8 @@
 """`EntityAsset` and `EntityStep`: what a user declares, refused at construction when wrong."""
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import cast
@@ -10,10 +11,16 @@ from klio_dagster.core.check import Check, check_names, check_params
 from klio_dagster.core.ids import MAX_ASSET_BYTES
 from klio_dagster.core.output import Json, OutputCodec, PromisingCodec
 from klio_dagster.core.reference import Signature, Transform, reference_of, signature_of
+from klio_dagster.core.size import bytes_of
 from klio_dagster.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+_MOST_TOGETHER = 1000
 _BOUND_BY_US = frozenset({"entity", "source"})
+_BOUND_BY_US_IN_LISTS = frozenset({"entities", "source"})
+
+Transient = type[Exception] | Callable[[Exception], bool]
+"""An exception that may not come again: its class, or a function that knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class EntityStep:
             raise ConfigError("deps is a text", where=self.where, fix=f"write deps=['{self.deps}']")
         object.__setattr__(self, "deps", tuple(self.deps))
         for dep in self.dependencies:
-            if dep.parameter in _BOUND_BY_US:
+            if dep.parameter in _BOUND_BY_US | self.bound_by_us:
                 raise ConfigError(
                     f"dependency '{dep.name}' has the name of the parameter '{dep.parameter}'",
                     where=self.where,
@@ -97,12 +104,17 @@ class EntityStep:
         return f"{'step' if type(self) is EntityStep else 'asset'} '{self.name}'"
 
     @property
+    def bound_by_us(self) -> frozenset[str]:
+        """Parameters of the transform that are neither dependencies nor params."""
+        return _BOUND_BY_US
+
+    @property
     def dependencies(self) -> tuple[Dep, ...]:
         """The deps as values."""
         return tuple(_dependency(dep, self.where) for dep in self.deps)
 
     def _check_parameters(self, signature: Signature) -> None:
-        inputs = {dep.parameter for dep in self.dependencies} | _BOUND_BY_US
+        inputs = {dep.parameter for dep in self.dependencies} | self.bound_by_us
         if self.source is not None and "source" not in signature.call:
             raise ConfigError(
                 "it has a source but the transform has no parameter 'source'",
@@ -165,6 +177,13 @@ class EntityAsset(EntityStep):
     Args:
         output: the codec that stores the value: `Audio`, `Array`, `Table` or `Json`.
         checks: what the value must be, looked at before it is stored.
+        retries: how often it is tried again when it failed with a transient error, >= 0. The
+            waits grow: at random up to 1 s, 2 s, 4 s and so on, at most 30 s.
+        transient: the exceptions that are worth another try, as classes or as a function that
+            is given the exception; broken connections, time-outs and the like when None.
+        memory: what its worker may hold, `"2GiB"` or a number of bytes; no limit when None.
+        batch_size: how many entities one call of the transform gets, 1 to 1000. Above 1 it is
+            given lists (`entities`, `source` and the deps; params as they are) and returns a list.
         description: shown in the UI; the transform's docstring when None.
         kinds: chips on the asset's node, `flac` for instance.
         owners: `team:name` or an e-mail address.
@@ -179,6 +198,10 @@ class EntityAsset(EntityStep):
 
     output: OutputCodec = field(kw_only=True)
     checks: Sequence[Check] = field(default=(), kw_only=True)
+    retries: int = field(default=2, kw_only=True)
+    transient: Transient | Sequence[Transient] | None = field(default=None, kw_only=True)
+    memory: str | int | None = field(default="2GiB", kw_only=True)
+    batch_size: int = field(default=1, kw_only=True)
     description: str | None = field(default=None, kw_only=True)
     kinds: Sequence[str] = field(default=(), kw_only=True)
     owners: Sequence[str] = field(default=(), kw_only=True)
@@ -186,6 +209,12 @@ class EntityAsset(EntityStep):
     group_name: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        _check_count("retries", self.retries, 0, self.where)
+        _check_count("batch_size", self.batch_size, 1, self.where, most=_MOST_TOGETHER)
+        if self.memory is not None:
+            bytes_of(self.memory, self.where)
+        for each in self.transient_errors or ():
+            _check_transient(each, self.where)
         super().__post_init__()
         output = cast("object", self.output)
         if isinstance(output, type) or not isinstance(output, OutputCodec):
@@ -199,6 +228,35 @@ class EntityAsset(EntityStep):
         object.__setattr__(self, "checks", tuple(self.checks))
         promises = output.promises if isinstance(output, PromisingCodec) else ()
         check_names(self.checks, [promise.name for promise in promises], self.where)
+
+    @property
+    def bound_by_us(self) -> frozenset[str]:
+        """Parameters of the transform that are neither dependencies nor params."""
+        return _BOUND_BY_US_IN_LISTS if self.batch_size > 1 else _BOUND_BY_US
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What its worker may hold; None for no limit."""
+        return None if self.memory is None else bytes_of(self.memory, self.where)
+
+    @property
+    def transient_errors(self) -> Sequence[Transient] | None:
+        """`transient` as a sequence; None for what is transient by default."""
+        given: object = self.transient
+        if given is None:
+            return None
+        if isinstance(given, Sequence):
+            return cast("Sequence[Transient]", given)
+        return (given,)
+
+    def _check_parameters(self, signature: Signature) -> None:
+        if self.batch_size > 1 and "entity" in signature.call:
+            raise ConfigError(
+                f"the transform has a parameter 'entity', but gets {self.batch_size} at once",
+                where=self.where,
+                fix="call it 'entities': with batch_size it is given lists and returns a list",
+            )
+        super()._check_parameters(signature)
 
 
 def _dependency(dep: object, where: str) -> Dep:
@@ -224,3 +282,21 @@ def _check_name(name: str, where: str) -> None:
             fix=f"use letters, digits and _, starting with a letter, at most {MAX_ASSET_BYTES},"
             " and neither 'entity' nor 'source'",
         )
+
+
+def _check_count(name: str, count: object, least: int, where: str, most: int | None = None) -> None:
+    is_whole = isinstance(count, int) and not isinstance(count, bool)
+    if not is_whole or not least <= cast("int", count) <= (most or math.inf):
+        bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ConfigError(f"{name} is {count!r}", where=where, fix=f"use a whole number, {bounds}")
+
+
+def _check_transient(each: object, where: str) -> None:
+    is_class = isinstance(each, type)
+    if not callable(each) or (is_class and not issubclass(each, Exception)):
+        raise ConfigError(
+            f"transient has {each!r} in it",
+            where=where,
+            fix="use classes of exceptions, or a function that is given the exception",
+        )
+    reference_of(each, where, "transient")

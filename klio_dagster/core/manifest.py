@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 from klio_dagster.core.asset import EntityAsset
@@ -31,6 +31,11 @@ class PartSpec:
         codec: the output codec as JSON; None for a step.
         checks: the user's checks of the output as JSON.
         is_looked_at: its stored output is checked again, and nothing computed.
+        retries: how often a transient failure is tried again.
+        transient: `module:name` of exception classes and of functions that know transient ones;
+            None for what is transient by default.
+        memory: bytes its worker may hold; None for no limit.
+        batch_size: how many entities one call of the transform gets.
     """
 
     name: str
@@ -46,8 +51,15 @@ class PartSpec:
     checks: Sequence[Mapping[str, Json]] = ()
     is_looked_at: bool = False
 
+    retries: int = 0
+    transient: Sequence[str] | None = None
+    memory: int | None = None
+    batch_size: int = 1
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "checks", tuple(self.checks))  # equal to itself when read back
+        if self.transient is not None:
+            object.__setattr__(self, "transient", tuple(self.transient))
 
     @property
     def is_step(self) -> bool:
@@ -79,6 +91,8 @@ class Task:
             of an outside asset or source pattern to version.
         sources: source pattern to the path of what it matched.
         outside: key path to the stored output of an asset outside the group.
+        tried: name of an asset to the errors of its attempts so far, a line each; an entity with
+            any is computed apart from others.
     """
 
     entity: str
@@ -86,9 +100,13 @@ class Task:
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     outside: Mapping[str, Outside] = field(default_factory=dict[str, Outside])
+    tried: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "run", tuple(self.run))  # equal to itself when read back
+        if self.tried:
+            tried = {name: tuple(errors) for name, errors in self.tried.items()}
+            object.__setattr__(self, "tried", tried)
 
     def to_line(self) -> str:
         """The task as one line of JSON, with its newline."""
@@ -99,6 +117,8 @@ class Task:
             fields["sources"] = dict(self.sources)
         if self.outside:
             fields["outside"] = {key: asdict(at) for key, at in self.outside.items()}
+        if self.tried:
+            fields["tried"] = {name: list(errors) for name, errors in self.tried.items()}
         return json.dumps(fields, separators=(",", ":")) + "\n"
 
     @classmethod
@@ -117,19 +137,27 @@ class Task:
                 versions=fields.get("versions", {}),
                 sources=fields.get("sources", {}),
                 outside={key: Outside(**at) for key, at in outside.items()},
+                tried=fields.get("tried", {}),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a task: {error!r}") from error
 
-    def without(self, done: Sequence[str]) -> "Task":
-        """The task that is left when these assets are finished."""
-        return Task(
-            entity=self.entity,
-            run=[name for name in self.run if name not in done],
-            versions=self.versions,
-            sources=self.sources,
-            outside=self.outside,
+    def only(self, left: Sequence[str], versions: Mapping[str, str]) -> "Task":
+        """The task that is left when all but these assets are finished.
+
+        Args:
+            left: names of the assets.
+            versions: name to data version of those that were computed.
+        """
+        return replace(
+            self,
+            run=[name for name in self.run if name in left],
+            versions={**self.versions, **versions},
         )
+
+    def tried_again(self, name: str, error: str) -> "Task":
+        """The task with one more failed attempt at an asset."""
+        return replace(self, tried={**self.tried, name: (*self.tried.get(name, ()), error)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +245,18 @@ def part_specs(
                 key=keys.get(name, name) if asset else "",
                 codec={"name": asset.output.name, **asset.output.to_json()} if asset else None,
                 checks=[check.to_json() for check in asset.checks] if asset else (),
+                **(_care(asset) if asset else {}),
             )
         )
     return specs
+
+
+def _care(asset: EntityAsset) -> dict[str, Any]:
+    """The fields that say how its attempts are made, bounded and repeated."""
+    errors = asset.transient_errors
+    return {
+        "retries": asset.retries,
+        "transient": None if errors is None else [reference_of(each) for each in errors],
+        "memory": asset.memory_bytes,
+        "batch_size": asset.batch_size,
+    }

@@ -67,7 +67,9 @@ class Receipt:
         checks: what the asset's checks found, also where it failed because of them.
         columns: of a table.
         is_look: the stored output was checked again: nothing was made, so it is no record.
-        failure: why the attempt failed; None when it did not.
+        failure: why the last attempt failed; None when it did not.
+        earlier: errors of the attempts before the last one, a line each.
+        notes: what else there is to say of it, a line each.
     """
 
     run: str
@@ -89,6 +91,13 @@ class Receipt:
     columns: Sequence[Column] = ()
     is_look: bool = False
     failure: Failure | None = None
+    earlier: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried."""
+        return len(self.earlier) + 1
 
     @property
     def status(self) -> Literal["ok", "failed"]:
@@ -115,6 +124,10 @@ class Receipt:
             "finished_at": self.finished_at,
             "cpu_s": self.cpu_s,
         }
+        if self.earlier:
+            fields |= {"attempts": self.attempts, "earlier": list(self.earlier)}
+        if self.notes:
+            fields["notes"] = list(self.notes)
         if self.failure:
             fields["error"] = {
                 "type": self.failure.type,
@@ -173,6 +186,8 @@ class Receipt:
                 columns=tuple(Column(**each) for each in fields.get("columns", ())),
                 is_look=fields.get("look", False),
                 failure=Failure(**error) if error else None,
+                earlier=tuple(fields.get("earlier", ())),
+                notes=tuple(fields.get("notes", ())),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a receipt: {error!r}") from error

@@ -11,19 +11,20 @@ from klio_dagster.errors import ConfigError
 Transform = Callable[..., Any]
 
 
-def reference_of(transform: Transform, owner: str | None = None) -> str:
+def reference_of(transform: Transform, owner: str | None = None, what: str = "transform") -> str:
     """The name a worker imports the transform by, `module:qualified.name`.
 
     Args:
         transform: a function or a class.
         owner: whose transform it is, for the error message: `asset 'mel'`.
+        what: what it is there, for the error message.
 
     Raises:
         ConfigError: no worker could import it (a lambda, a function inside a function, `__main__`).
     """
     module = getattr(transform, "__module__", None)
     name = getattr(transform, "__qualname__", None)
-    own_name = f"transform {name or transform!r}"
+    own_name = f"{what} {name or transform!r}"
     where = f"{owner}, {own_name}" if owner else own_name
     if not isinstance(module, str) or not isinstance(name, str):
         raise ConfigError(
@@ -52,8 +53,12 @@ def reference_of(transform: Transform, owner: str | None = None) -> str:
     return f"{module}:{name}"
 
 
-def resolve(reference: str) -> Transform:
+def resolve(reference: str, what: str = "transform") -> Transform:
     """The object a reference names.
+
+    Args:
+        reference: `module:qualified.name`.
+        what: what it is, for the error message.
 
     Raises:
         ConfigError: the module or the name in it does not exist.
@@ -66,7 +71,7 @@ def resolve(reference: str) -> Transform:
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"it cannot be imported ({error})",
-            where=f"transform '{reference}'",
+            where=f"{what} '{reference}'",
             fix="check that the module is installed where the workers run",
         ) from error
     return cast("Transform", found)

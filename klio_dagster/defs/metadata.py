@@ -7,7 +7,7 @@ import dagster as dg
 
 from klio_dagster.core.output import Column
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.ledger.events import rounded, shown
+from klio_dagster.ledger.events import attempts_of, rounded, shown
 
 _SHOWN_BYTES = 20_000  # of a figure: a page of the UI loads those of all events it shows
 _DIGITS_OF_TIMES = 3
@@ -32,6 +32,7 @@ def metadata_of(receipt: Receipt) -> dict[str, dg.MetadataValue]:
         ("cpu_seconds", receipt.cpu_s),
     ):
         told[name] = dg.MetadataValue.float(rounded(seconds, _DIGITS_OF_TIMES))
+    told |= attempts_of(receipt)
     told["uri"] = dg.MetadataValue.path(receipt.uri)
     told["codec"] = dg.MetadataValue.json(dict(receipt.codec))
     return told

@@ -10,9 +10,14 @@ _READ_AT_ONCE = 1 << 16
 READY = "ready"
 """Worker: it has imported what it needs."""
 BEGIN = "begin"
-"""Worker: `[BEGIN, asset, part, timeout_s]`, about to compute a part for an asset."""
+"""Worker: `[BEGIN, positions, asset, part, timeout_s, started_at, earlier, held]`, about to compute
+a part for an asset of some of the entities it was given; `held` bytes of memory before that."""
+WAIT = "wait"
+"""Worker: it waits before the next attempt; nothing is being computed."""
 DONE = "done"
-"""Worker: every asset of the entity has its receipt."""
+"""Worker: every asset of the entities given together has its receipt."""
+RETIRE = "retire"
+"""Worker: an entity left processes behind; it waits to be replaced."""
 
 
 def encode_frame(content: object) -> bytes:

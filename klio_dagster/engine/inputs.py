@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -37,13 +37,20 @@ class SourceFile:
 ReadSource = Callable[[ObjectStore, str], object]
 
 
-def source_reader(transform: Transform, where: str) -> ReadSource:
+def source_reader(transform: Transform, where: str, *, of_each: bool = False) -> ReadSource:
     """How a transform wants its source, by the annotation of its parameter.
+
+    Args:
+        transform: a function or a class.
+        where: whose transform it is, for the error message.
+        of_each: it takes a list of them, one for each entity of a batch.
 
     Raises:
         ConfigError: the annotation is none of AudioClip, bytes and SourceFile.
     """
     annotation = source_annotation(transform)
+    if of_each:
+        annotation = _element(annotation)
     name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
     readers: dict[str, ReadSource] = {
         "AudioClip": _as_clip,
@@ -56,9 +63,17 @@ def source_reader(transform: Transform, where: str) -> ReadSource:
         raise ConfigError(
             f"parameter 'source' is annotated with {shown}",
             where=where,
-            fix="annotate it with AudioClip, bytes or SourceFile: that says how it is read",
+            fix="annotate it with AudioClip, bytes or SourceFile"
+            f"{', in list[...]' if of_each else ''}: that says how it is read",
         )
     return reader
+
+
+def _element(annotation: object) -> object:
+    """`AudioClip` of `list[AudioClip]`, also where the annotation is a text."""
+    if isinstance(annotation, str):
+        return annotation.rpartition("[")[2].rstrip("]")
+    return next(iter(get_args(annotation)), None)
 
 
 def _as_bytes(store: ObjectStore, path: str) -> bytes:

@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import Failure, Receipt
-from klio_dagster.engine.chain import blocked_by, failed_receipt
+from klio_dagster.engine.aftermath import Aftermath, Death
 from klio_dagster.engine.guardian import Guardian
-from klio_dagster.engine.process import Computing, Show, WorkerProcess
+from klio_dagster.engine.printed import note
+from klio_dagster.engine.process import Group, Show, WorkerProcess
 from klio_dagster.errors import RunError
 
-_AHEAD = 2  # tasks at a worker: one it computes, one that waits in its pipe
+_AHEAD = 2  # groups of tasks at a worker: one it computes, one that waits in its pipe
 _MOST_BAD_STARTS = 3
-_MOST_UNEXPLAINED_DEATHS = 3  # of workers that had an entity but had begun nothing of it
 _LONGEST_WAIT_S = 1.0
 
 
@@ -54,16 +54,18 @@ class SupervisedPool:
         self._finished = finished
         self._show = show
         self._clock = clock
-        self._window = threading.Semaphore(_AHEAD * size + 2)
+        # How many entities are computed together: what the asset with the largest batch takes.
+        self._most_together = max([1, *(part.batch_size for part in manifest.chain)])
+        self._window = threading.Semaphore((_AHEAD * size + 2) * self._most_together)
         self._changed = threading.Condition()
         self._waiting: deque[Task] = deque()
         self._in_flight = 0
+        self._draining = 0
         self._closing = False
         self._broken: BaseException | None = None
         self._workers: list[WorkerProcess] = []
         self._started = 0
         self._bad_starts = 0
-        self._deaths: dict[str, int] = {}
         self._wake_read, self._wake_write = os.pipe()
         self._guardian = Guardian()
         self._selector = selectors.DefaultSelector()
@@ -72,7 +74,7 @@ class SupervisedPool:
         self._supervisor.start()
 
     def submit(self, task: Task) -> None:
-        """Take a task; blocks while 2 n + 2 are under way.
+        """Take a task; blocks while 2 n + 2 are under way, or so many batches.
 
         Raises:
             RunError: no worker can be started.
@@ -92,8 +94,12 @@ class SupervisedPool:
             RunError: no worker can be started.
         """
         with self._changed:
+            self._draining += 1  # the last batch is not filled any more
+        os.write(self._wake_write, b"\0")
+        with self._changed:
             while self._in_flight and not self._broken:
                 self._changed.wait(_LONGEST_WAIT_S)
+            self._draining -= 1
             self._raise_if_broken()
 
     def close(self) -> None:
@@ -140,19 +146,45 @@ class SupervisedPool:
     def _hand_out(self) -> None:
         """Tasks to the least busy workers, so that one slow entity holds up at most one other."""
         while True:
-            worker = min(self._workers, key=lambda w: len(w.tasks))
+            worker = min(self._workers, key=lambda w: len(w.groups))
+            if len(worker.groups) >= _AHEAD:
+                return
             with self._changed:
-                if len(worker.tasks) >= _AHEAD or not self._waiting:
-                    return
-                task = self._waiting.popleft()
-            worker.give(task)
+                group = self._next_group()
+            if not group:
+                return
+            worker.give(group)
+
+    def _next_group(self) -> Group:
+        """Tasks to be computed together; none where there are none, or others will join them."""
+        if not self._waiting:
+            return ()
+        first = self._waiting[0]
+        size = 1
+        if self._most_together > 1 and not first.tried:
+            size = max(self._chain[name].batch_size for name in first.run)
+        group: list[Task] = []
+        for task in self._waiting:
+            if len(group) == size or (group and task.tried):
+                break
+            group.append(task)
+        # All that wait, and still not enough: a submitter that has not begun to drain has more.
+        if len(group) < size and len(group) == len(self._waiting) and not self._draining:
+            return ()
+        for _ in group:
+            self._waiting.popleft()
+        return group
 
     def _wait(self) -> None:
         """Until a worker says something, is late, or a task comes in."""
         now = time.monotonic()
-        deadlines = [w.computing.deadline for w in self._workers if w.computing]
-        timeout = min([_LONGEST_WAIT_S, *(max(0.0, d - now) for d in deadlines)])
-        events = self._selector.select(timeout)
+        waits = [_LONGEST_WAIT_S]
+        for worker in self._workers:
+            if worker.computing:
+                waits.append(max(0.0, worker.computing.deadline - now))
+                if self._chain[worker.computing.asset].memory is not None:
+                    waits.append(worker.memory.due_in(now))
+        events = self._selector.select(min(waits))
         for key, _ in events:
             if key.data is None:
                 os.read(self._wake_read, 4096)
@@ -162,25 +194,29 @@ class SupervisedPool:
             self._look_at(worker)
 
     def _look_at(self, worker: WorkerProcess) -> None:
-        """See what no pipe tells: a death whose pipes a child holds open, and lateness."""
+        """See what no pipe tells: a death whose pipes a child holds open, lateness, memory."""
         if worker not in self._workers:
             return
+        now = time.monotonic()
         has_ended = worker.has_ended()
-        if (has_ended or worker.is_late(time.monotonic())) and worker.has_said():
+        if (has_ended or worker.is_late(now)) and worker.has_said():
             self._listen(worker)  # it may have gone on since: what it said counts first
         elif has_ended:
             self._bury(worker)
-        elif worker.is_late(time.monotonic()):
-            worker.timed_out = worker.computing
-            worker.was_killed = True
-            worker.kill()  # its death is seen in the next round
+        elif worker.is_retiring:
+            worker.kill()  # its death is seen in the next round, and so is that of the condemned
+        elif not worker.condemn_if_late(now) and worker.computing:
+            limit = self._chain[worker.computing.asset].memory
+            if limit is not None:
+                worker.condemn_if_over(limit, now)
 
     def _listen(self, worker: WorkerProcess) -> None:
-        before, was_ready = len(worker.tasks), worker.is_ready
+        before, was_ready = list(worker.groups), worker.is_ready
         is_alive = worker.read(time.monotonic())
         if worker.is_ready and not was_ready:
             self._bad_starts = 0
-        self._release(before - len(worker.tasks))
+        done = before[: len(before) - len(worker.groups)]
+        self._release(sum(map(len, done)))
         if not is_alive:
             self._bury(worker)
 
@@ -210,45 +246,28 @@ class SupervisedPool:
                     where=f"run {self._manifest.run}",
                     fix="read what they printed",
                 )
-        lost = list(worker.tasks)
-        if lost:
-            rest = self._account(worker, lost[0], failure)
-            with self._changed:
-                self._waiting.extendleft(reversed([*rest, *lost[1:]]))
-            self._release(1 - len(rest))
+        if worker.groups:
+            self._account(worker, failure)
         self._workers.append(self._start())
 
-    def _account(self, worker: WorkerProcess, task: Task, failure: Failure) -> list[Task]:
-        """Receipts for what a worker died of; the rest of its task, if any is left."""
-        written = {r.asset for r in self._finished(worker.name) if r.entity == task.entity}
-        open_assets = [name for name in task.run if self._chain[name].key not in written]
-        if not open_assets:
-            return []
-        computing = worker.timed_out or worker.computing
-        culprit = computing.asset if computing and computing.asset in open_assets else None
-        if worker.was_killed and worker.timed_out is None:
-            culprit = None  # it had just finished what we killed it for: nobody is to blame
-        elif culprit is None:
-            deaths = self._deaths[task.entity] = self._deaths.get(task.entity, 0) + 1
-            if not worker.is_ready or deaths < _MOST_UNEXPLAINED_DEATHS:
-                return [task.without([name for name in task.run if name not in open_assets])]
-            culprit = open_assets[0]
-        if culprit is None:
-            return [task.without([name for name in task.run if name not in open_assets])]
-        self._fail(task, culprit, failure, computing)
-        later = open_assets[open_assets.index(culprit) + 1 :]
-        blocked = dict(blocked_by(culprit, self._chain, later))
-        for name, cause in blocked.items():
-            self._fail(task, name, Failure.blocked_by(f"'{cause}'"))
-        left = [name for name in later if name not in blocked]
-        return [task.without([name for name in task.run if name not in left])] if left else []
-
-    def _fail(
-        self, task: Task, name: str, failure: Failure, computing: Computing | None = None
-    ) -> None:
-        now = self._clock()
-        started = now
-        if computing and computing.asset == name:
-            started -= time.monotonic() - computing.began
-        part = self._chain[name]
-        self._write(failed_receipt(self._manifest, task, part, failure, started, now))
+    def _account(self, worker: WorkerProcess, failure: Failure) -> None:
+        """Receipts for what a worker died of; its tasks, as far as they are left, wait again."""
+        group, *others = worker.groups
+        sentence = worker.sentence
+        death = Death(
+            failure=failure,
+            computing=sentence.computing if sentence else worker.computing,
+            # Killed by us for what it had just finished; or it died before it had begun anything.
+            is_explained=worker.was_killed or not worker.is_ready,
+            is_certain=sentence is None or sentence.is_certain,
+            notes=note(worker.printed.total - worker.printed_before),
+        )
+        aftermath = Aftermath(self._manifest, death, self._clock())
+        entities = {task.entity for task in group}
+        aftermath.account(group, [r for r in self._finished(worker.name) if r.entity in entities])
+        for receipt in aftermath.failed:
+            self._write(receipt)
+        with self._changed:
+            waiting = [*aftermath.left, *(task for other in others for task in other)]
+            self._waiting.extendleft(reversed(waiting))
+        self._release(len(group) - len(aftermath.left))

@@ -1,5 +1,6 @@
 """One worker process as its supervisor sees it: pipes, what it computes, how it died."""
 
+import fcntl
 import os
 import select
 import signal
@@ -8,40 +9,66 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any
 
 from klio_dagster.core.manifest import Task
 from klio_dagster.core.receipt import Failure
-from klio_dagster.engine.frames import BEGIN, DONE, READY, FrameReader, send
-from klio_dagster.engine.limits import worker_environment
+from klio_dagster.core.size import shown_bytes
+from klio_dagster.engine.frames import BEGIN, DONE, READY, RETIRE, WAIT, FrameReader, send
+from klio_dagster.engine.limits import MemoryWatch, worker_environment
+from klio_dagster.engine.printed import MOST_SHOWN, PrintedCount
 
 _LONGEST_START_S = 300.0  # imports with empty caches take 20 s
-_MOST_OUTPUT_BYTES = 64 * 1024  # of what one entity prints; the rest is cut
 _READ_AT_ONCE = 1 << 16
+_PIPE_BYTES = 1 << 20  # what Linux lets everybody have
+_MUCH_MEMORY = 1 << 29  # bytes; who held less was not killed for it
 
 Show = Callable[[str], None]
+Group = Sequence[Task]
+"""Tasks of entities that are computed together."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Computing:
-    """What a worker is doing: a part, for an asset of an entity.
+    """What a worker is doing: a part, for an asset of some entities.
 
     Args:
+        positions: of the entities in the worker's group.
         asset: name of the asset.
         part: the asset itself or one of its steps.
         timeout_s: how long that may take.
+        started_at: seconds since the epoch, by the worker's clock.
+        earlier: errors of the attempts before.
+        held: bytes of memory before it, where that was much.
         deadline: when it is over, by the monotonic clock.
-        began: when the asset's first part was begun, by the same clock.
     """
 
+    positions: Sequence[int]
     asset: str
     part: str
     timeout_s: float
+    started_at: float
+    earlier: Sequence[str]
+    held: int
     deadline: float
-    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Why a worker is killed.
+
+    Args:
+        computing: what for.
+        failure: what is said of it.
+        is_certain: it is what was computed that is to blame, and not what was before.
+    """
+
+    computing: Computing
+    failure: Failure
+    is_certain: bool = True
 
 
 @dataclass(slots=True)
@@ -52,30 +79,37 @@ class WorkerProcess:
         name: names its receipts' part file.
         process: the operating system's process, leader of its own group.
         show: takes what the worker's code prints.
+        printed: counts that, for the worker to know.
     """
 
     name: str
     process: "subprocess.Popen[bytes]"
     show: Show
+    printed: PrintedCount
     frames: FrameReader = field(init=False)
-    tasks: "deque[Task]" = field(default_factory=deque[Task])
+    memory: MemoryWatch = field(init=False)
+    groups: "deque[Group]" = field(default_factory=deque[Group])
     """Given to it, the first one being computed."""
     computing: Computing | None = None
     is_ready: bool = False
+    has_finished_any: bool = False
+    is_retiring: bool = False
     start_deadline: float = field(default_factory=lambda: time.monotonic() + _LONGEST_START_S)
     was_killed: bool = False
-    timed_out: Computing | None = None
-    _printed: int = 0
+    sentence: Sentence | None = None
+    printed_before: int = 0
 
     def __post_init__(self) -> None:
         assert self.process.stdout
         assert self.process.stderr
         self.frames = FrameReader(self.process.stdout.fileno())
+        self.memory = MemoryWatch(self.process.pid)
         threading.Thread(target=self._pump, args=(self.process.stderr,), daemon=True).start()
 
     @classmethod
     def start(cls, name: str, head: str, show: Show) -> "WorkerProcess":
         """Start a worker on a manifest."""
+        printed = PrintedCount.new()
         process = subprocess.Popen(
             [sys.executable, "-m", "klio_dagster.engine.worker"],
             stdin=subprocess.PIPE,
@@ -83,15 +117,20 @@ class WorkerProcess:
             stderr=subprocess.PIPE,
             env=worker_environment(os.environ),
             start_new_session=True,
+            pass_fds=[printed.file],
         )
-        worker = cls(name, process, show)
-        worker._send([head, name])
+        assert process.stdin
+        with suppress(OSError):  # so that giving it batches never waits for user code
+            fcntl.fcntl(process.stdin.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        worker = cls(name, process, show, printed)
+        worker._send([head, name, printed.file])
+        printed.close()
         return worker
 
-    def give(self, task: Task) -> None:
-        """Hand over a task; a worker that has just died gets it too, and loses it with the rest."""
-        self.tasks.append(task)
-        self._send(task.to_line())
+    def give(self, group: Group) -> None:
+        """Hand over tasks; a worker that has just died gets them too, and loses them again."""
+        self.groups.append(group)
+        self._send([task.to_line() for task in group])
 
     def read(self, now: float) -> bool:
         """Take in what it says.
@@ -114,6 +153,34 @@ class WorkerProcess:
         if not self.is_ready:
             return now > self.start_deadline
         return self.computing is not None and now > self.computing.deadline
+
+    def condemn_if_late(self, now: float) -> bool:
+        """Kill it when what it computes, or its start, has taken longer than it may."""
+        if not self.is_late(now):
+            return False
+        if self.computing:
+            doing = self.computing
+            each_s = doing.timeout_s / len(doing.positions)
+            said = f"it took longer than timeout_s={each_s:g}{_while(doing)}"
+            self.sentence = Sentence(doing, Failure("Timeout", said))
+        self.was_killed = True
+        self.kill()
+        return True
+
+    def condemn_if_over(self, limit: int, now: float) -> None:
+        """Kill it when it holds more memory than what it computes may."""
+        doing = self.computing
+        if doing is None or not self.memory.is_over(limit, now):
+            return
+        held = f"it held {shown_bytes(self.memory.held)}, more than memory={shown_bytes(limit)}"
+        before = f", of which {shown_bytes(doing.held)} before" if doing.held else ""
+        # Much may be left of entities before: only what goes over the limit in a new worker, or
+        # in one that held little, has done so itself.
+        is_certain = not (doing.held and self.has_finished_any)
+        failure = Failure("MemoryLimit", f"{held}{before}{_while(doing)}")
+        self.sentence = Sentence(doing, failure, is_certain)
+        self.was_killed = True
+        self.kill()
 
     def has_ended(self) -> bool:
         """Its process is gone, even if a child of it still holds its pipes open."""
@@ -139,31 +206,34 @@ class WorkerProcess:
 
     def cause_of_death(self) -> Failure:
         """Why what it was computing has no result."""
-        computing = self.timed_out or self.computing
-        doing = f" while computing '{computing.part}'" if computing else ""
-        if self.timed_out:
-            return Failure(
-                "Timeout", f"it took longer than timeout_s={self.timed_out.timeout_s:g}{doing}"
-            )
+        if self.sentence:
+            return self.sentence.failure
+        doing = _while(self.computing) if self.computing else ""
         code = self.process.wait()
-        if code < 0:
-            name = signal.Signals(-code).name
-            return Failure(name, f"the worker process was ended by {name}{doing}")
-        return Failure("WorkerExit", f"the worker process ended itself with code {code}{doing}")
+        if code >= 0:
+            return Failure("WorkerExit", f"the worker process ended itself with code {code}{doing}")
+        name = signal.Signals(-code).name
+        held = self.memory.held
+        if -code == signal.SIGKILL and held > _MUCH_MEMORY:
+            doing += f"; it held {shown_bytes(held)}, perhaps more than the machine has left"
+        return Failure(name, f"the worker process was ended by {name}{doing}")
 
-    def _take(self, frame: object, now: float) -> None:
+    def _take(self, frame: list[Any], now: float) -> None:
         match frame:
-            case [str(kind), str(asset), str(part), float() | int() as timeout_s] if kind == BEGIN:
-                before = self.computing
-                began = before.began if before and before.asset == asset else now
-                self.computing = Computing(asset, part, timeout_s, now + timeout_s, began)
-                self.timed_out = None  # it had finished after all
+            case [str(kind), *_] if kind == BEGIN:
+                self.computing = Computing(*frame[1:], deadline=now + frame[4])
+                self.sentence = None  # it had finished after all
+            case [str(kind)] if kind == WAIT:
+                self.computing = self.sentence = None
             case [str(kind)] if kind == DONE:
-                self.tasks.popleft()
-                self.computing = self.timed_out = None
-                self._printed = 0
+                self.groups.popleft()
+                self.computing = self.sentence = None
+                self.has_finished_any = True
+                self.printed_before = self.printed.total
             case [str(kind)] if kind == READY:
                 self.is_ready = True
+            case [str(kind)] if kind == RETIRE:
+                self.is_retiring = self.was_killed = True
             case _:
                 raise ValueError(f"worker {self.name} sent {frame!r}")
 
@@ -176,12 +246,20 @@ class WorkerProcess:
         """Pass on what user code prints, at most 64 KiB an entity, so that it never blocks."""
         with pipe:
             while data := os.read(pipe.fileno(), _READ_AT_ONCE):
-                before, self._printed = self._printed, self._printed + len(data)
-                room = _MOST_OUTPUT_BYTES - before
+                self.printed.add(len(data))
+                after = self.printed.total - self.printed_before
+                room = MOST_SHOWN - after + len(data)
                 # Read on whatever becomes of it: user code must not feel that nobody listens.
                 with suppress(Exception):
                     if room > 0:
                         self.show(data[:room].decode(errors="replace"))
-                    if before <= _MOST_OUTPUT_BYTES < self._printed:
-                        entity = self.tasks[0].entity if self.tasks else "start-up"
+                    if 0 <= room < len(data):
+                        entity = self.groups[0][0].entity if self.groups else "start-up"
                         self.show(f"\n[klio] {entity}: printed more than 64 KiB, the rest is cut\n")
+
+
+def _while(computing: Computing) -> str:
+    together = len(computing.positions)
+    return f" while computing '{computing.part}'" + (
+        f" of {together} together" if together > 1 else ""
+    )

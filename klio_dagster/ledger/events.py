@@ -134,6 +134,7 @@ def failure_observation(receipt: Receipt) -> dg.AssetObservation:
         # Its end is what tells; the fence is longer than any that user code prints.
         shown = storable(failure.traceback)[-_MOST_TRACEBACK_CHARACTERS:]
         metadata["traceback"] = dg.MetadataValue.md(f"`````\n{shown}\n`````")
+    metadata |= attempts_of(receipt)
     return dg.AssetObservation(
         asset_key=asset_key(receipt.asset),
         partition=receipt.entity,
@@ -141,6 +142,18 @@ def failure_observation(receipt: Receipt) -> dg.AssetObservation:
         metadata=metadata,
         tags=failure_tags(failure),
     )
+
+
+def attempts_of(receipt: Receipt) -> dict[str, dg.MetadataValue]:
+    """How often it was tried, what went wrong before, and notes; nothing of what went well."""
+    shown: dict[str, dg.MetadataValue] = {}
+    if receipt.earlier:
+        lines = "\n".join(storable(line) for line in receipt.earlier)
+        shown["attempts"] = dg.MetadataValue.int(receipt.attempts)
+        shown["earlier_errors"] = dg.MetadataValue.text(lines[-_MOST_ERROR_CHARACTERS:])
+    if receipt.notes:
+        shown["notes"] = dg.MetadataValue.text("\n".join(map(storable, receipt.notes)))
+    return shown
 
 
 def storable(text: str) -> str:

@@ -137,6 +137,42 @@ def test_an_asset_takes_its_inputs_and_params_by_name():
         pytest.param(of_mel(timeout_s=-1.5), "timeout_s is -1.5; .*", id="negative time"),
         pytest.param(of_mel(timeout_s=float("nan")), "timeout_s is nan; .*", id="time that is NaN"),
         pytest.param(
+            of_mel(retries=-1), "retries is -1; use a whole number, 0 or more", id="fewer than none"
+        ),
+        pytest.param(of_mel(retries=True), "retries is True; use .*", id="a truth as a number"),
+        pytest.param(
+            of_mel(batch_size=0), "batch_size is 0; use a whole number, 1 to 1000", id="no batch"
+        ),
+        pytest.param(of_mel(batch_size=1001), "batch_size is 1001; use .*", id="too many at once"),
+        pytest.param(of_mel(batch_size=2.0), "batch_size is 2.0; use .*", id="half entities"),
+        pytest.param(
+            of_mel(batch_size=8),
+            "the transform has a parameter 'entity', but gets 8 at once; call it 'entities': .*",
+            id="a batch for a transform of one",
+        ),
+        pytest.param(
+            of_mel(memory="much"),
+            "memory is 'much'; write '2GiB', '500MB' or a number of bytes",
+            id="no size",
+        ),
+        pytest.param(of_mel(memory="2 apples"), "memory is '2 apples'; .*", id="no unit of bytes"),
+        pytest.param(
+            of_mel(memory=-1), "memory is -1, which no worker can .*", id="less than none"
+        ),
+        pytest.param(
+            of_mel(memory=2),
+            "memory is 2, which no worker can start in; use at least '100MB', or None .*",
+            id="a forgotten unit",
+        ),
+        pytest.param(
+            of_mel(transient="ConnectionError"), "transient has 'C' in it; .*", id="a class' name"
+        ),
+        pytest.param(
+            of_mel(transient=[KeyboardInterrupt]),
+            "transient has <class 'KeyboardInterrupt'> in it; use classes of exceptions, .*",
+            id="what ends the process",
+        ),
+        pytest.param(
             of_mel(output=None), "output is None, not an output codec; use Audio.*", id="no codec"
         ),
         pytest.param(of_mel(output="npy"), "output is 'npy', not an .*; .*", id="a codec's suffix"),
@@ -249,6 +285,34 @@ def test_a_transform_with_keyword_arguments_takes_any_param_and_any_input():
 
 def test_a_dependency_the_transform_does_not_name_only_orders():
     assert of(normalise, source="tracks/{entity}.wav", deps=["recording"])().deps == ("recording",)
+
+
+def test_a_condition_no_worker_could_import_is_refused_with_one_line():
+    with pytest.raises(ConfigError, match="<lambda>': it is a lambda"):
+        of_mel(transient=lambda error: True)()
+
+
+def in_lists(entities: object, mel: object, **more: object) -> object: ...
+
+
+def test_a_transform_of_a_batch_takes_entities():
+    asset = of(in_lists, name="tags", deps=["mel"], batch_size=8)()
+
+    assert asset.batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("memory", "count"),
+    [
+        pytest.param("2GiB", 2 << 30, id="GiB"),
+        pytest.param("1.5 gib", 3 << 29, id="a fraction, a space, small letters"),
+        pytest.param("500MB", 500_000_000, id="MB"),
+        pytest.param(1 << 30, 1 << 30, id="a number"),
+        pytest.param(None, None, id="none"),
+    ],
+)
+def test_memory_is_a_size_or_a_number_of_bytes(memory: Any, count: int | None):
+    assert of_mel(memory=memory)().memory_bytes == count
 
 
 def test_a_definition_cannot_be_changed_afterwards():

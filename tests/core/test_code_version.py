@@ -111,6 +111,7 @@ def version(part: EntityAsset) -> str:
 
 def test_the_same_definition_has_the_same_version_whatever_it_is_called():
     assert version(asset()) == version(asset(name="other", timeout_s=5.0, description="d"))
+    assert version(asset()) == version(asset(retries=0, memory=None, transient=[KeyError]))
     assert version(asset(params={"a": 1, "b": 2})) == version(asset(params={"b": 2, "a": 1}))
 
 

@@ -37,6 +37,10 @@ parts = st.builds(
     inputs=by_name,
     key=texts,
     codec=st.none() | codecs,
+    retries=st.integers(0, 9),
+    transient=st.none() | st.lists(texts, max_size=2),
+    memory=st.none() | st.integers(1, 1 << 40),
+    batch_size=st.integers(1, 99),
 )
 manifests = st.builds(
     Manifest,
@@ -55,6 +59,7 @@ tasks = st.builds(
     versions=by_name,
     sources=by_name,
     outside=st.dictionaries(texts, st.builds(Outside, uri=texts, codec=codecs), max_size=2),
+    tried=st.dictionaries(names, st.lists(texts, max_size=2), max_size=2),
 )
 
 
@@ -81,11 +86,20 @@ def test_a_task_is_one_line_whatever_the_entity_is_called(task: Task):
 def test_what_is_finished_is_taken_from_a_task_and_the_order_stays(task: Task, data: st.DataObject):
     done = data.draw(st.sets(st.sampled_from(task.run))) if task.run else set[str]()
 
-    left = task.without(tuple(done))
+    left = task.only([name for name in task.run if name not in done], dict.fromkeys(done, "v"))
 
     assert left.run == tuple(name for name in task.run if name not in done)
-    assert left.without([]) == left
-    assert task.without([]) == task
+    assert left.versions == {**task.versions, **dict.fromkeys(done, "v")}
+    assert left.only(left.run, {}) == left
+    assert task.only(task.run, {}) == task
+
+
+@given(tasks, names, texts)
+def test_failed_attempts_go_along_with_what_is_left_of_a_task(task: Task, name: str, error: str):
+    again = task.tried_again(name, error)
+
+    assert again.tried[name] == (*task.tried.get(name, ()), error)
+    assert Task.from_line(again.to_line()) == again
 
 
 HEAD = Manifest(run="r", store="s", parts=["p"], chain=[], engine={"kind": "local"}).to_json()
@@ -168,4 +182,6 @@ def test_a_worker_learns_how_to_make_each_part_and_what_it_is_made_from():
         inputs={OTHER: OTHER, PATTERN: "tracks"},
         key="audio/mel",
         codec={"name": "json", **Json().to_json()},
+        retries=2,
+        memory=2 << 30,
     )

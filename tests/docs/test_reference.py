@@ -81,7 +81,15 @@ def test_the_store_page_shows_every_path_and_every_field_of_a_receipt():
         )
     ]
     good = Receipt(run="r", entity="e", asset="a", finished_at=1.0, figures={"x": b"1"}).to_line()
-    bad = Receipt(run="r", entity="e", asset="a", finished_at=1.0, failure=Failure("E", "no"))
+    bad = Receipt(
+        run="r",
+        entity="e",
+        asset="a",
+        finished_at=1.0,
+        failure=Failure("E", "no"),
+        earlier=["E: no"],
+        notes=["x"],
+    )
     fields = set(re.findall(rb'"(\w+)":', good + bad.to_line())) - {b"x"}
 
     assert [path for path in paths if path not in page] == []

@@ -112,8 +112,8 @@ def test_a_stored_table_is_looked_at_by_its_schema_too() -> None:
         engine={"kind": "local"},
     )
 
-    chain = EntityChain(manifest, stored.store, receipts.append, lambda _asset, _part: None)
-    chain.run(Task(entity="test", run=["levels"]))
+    chain = EntityChain(manifest, stored.store, receipts.append, lambda _beginning: None)
+    chain.run([Task(entity="test", run=["levels"])])
 
     (receipt,) = receipts
     assert receipt.is_look
