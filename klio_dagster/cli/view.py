@@ -56,19 +56,23 @@ def view(port: int | None, opens: bool, dagster_url: str, select: str | None, as
         views = _views(project, bulk)
         server = stack.enter_context(_server(views, port or 0, dagster_url.rstrip("/")))
         stack.callback(stop.set)
-        for each in views:
-            Thread(target=each.keep_fresh, args=(stop,), daemon=True).start()
-        if as_json:
-            print_json({"address": server.url, "dagster": server.dagster_url})
-        else:
-            click.echo(f"Catalogue: {server.url} (Ctrl-C ends it)")
-        if opens:
-            webbrowser.open(server.url)
         try:
+            for each in views:
+                Thread(target=each.keep_fresh, args=(stop,), daemon=True).start()
+            _tell(server, opens=opens, as_json=as_json)
             server.serve_forever()
         except KeyboardInterrupt:
             return 0
     return 0
+
+
+def _tell(server: ViewServer, *, opens: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"address": server.url, "dagster": server.dagster_url})
+    else:
+        click.echo(f"Catalogue: {server.url} (Ctrl-C ends it)")
+    if opens:
+        webbrowser.open(server.url)
 
 
 def _check_url(url: str) -> None:

@@ -168,7 +168,7 @@ class View:
             ],
             "counts": index.counts(),
             "failed": int(index.is_failed().sum()),
-            "numbers": sorted(index.numbers or ()),
+            "numbers": list(index.numbers or ()),
             "is_known": index.numbers is not None,
             "problem": self._problem,
             "number": self._number,

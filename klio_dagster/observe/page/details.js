@@ -4,6 +4,8 @@ import { $, ask, el, fill, link, png } from "./dom.js";
 import { count, label, value, when } from "./format.js";
 import { address, keyOf, refresh, toggle, wave } from "./player.js";
 
+const WOULD = { run: "compute it", skip: "skip it", wait: "wait for it", fail: "fail", refuse: "refuse it" };
+
 let shown = 0; // of several answers only the last one asked for counts
 
 export function partitionPage(dagster, asset, entity) {
@@ -49,7 +51,7 @@ async function explain(catalogue, entity, why, mine) {
       if (mine !== shown) return;
       const place = why.get(each.asset);
       if (!place) continue;
-      const decided = `A run would ${each.decision} it: ${each.reason.replaceAll("_", " ")}`;
+      const decided = `A run would ${WOULD[each.decision]}: ${each.reason.replaceAll("_", " ")}`;
       fill(place, el("b", {}, decided), each.facts.map((fact) => el("p", {}, fact)));
     }
   } catch (problem) {
@@ -82,8 +84,7 @@ function failed(dagster, failure) {
   const parts = [el("p", { class: "error" }, failure.error || failure.kind)];
   if (failure.reproduce) parts.push(command(failure.reproduce));
   if (failure.traceback) {
-    const open = failure.kind !== "upstream_failed";
-    parts.push(el("details", { open }, el("summary", {}, "traceback"), el("pre", {}, failure.traceback)));
+    parts.push(el("details", {}, el("summary", {}, "traceback"), el("pre", {}, failure.traceback)));
   }
   const run = failure.run_id ? link("run", runPage(dagster, failure.run_id)) : null;
   parts.push(el("p", { class: "quiet" }, `failed ${when(failure.timestamp)} `, run));

@@ -1,9 +1,12 @@
 // Numbers with their units, which are the end of their names: duration_s, sample_rate_hz.
 
 const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
+const tiny = new Intl.NumberFormat("en", { notation: "scientific", maximumSignificantDigits: 4 });
 const whole = new Intl.NumberFormat("en");
 
 export const count = (number) => whole.format(number);
+
+const any = (value) => (value !== 0 && Math.abs(value) < 1e-4 ? tiny : plain).format(value);
 
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "";
@@ -22,12 +25,12 @@ export function value(name, number) {
   if (name.endsWith("_db") || name.endsWith("_dbfs")) return `${number.toFixed(1)} dB`;
   if (name === "peak") return number > 0 ? `${number.toFixed(3)} (${(20 * Math.log10(number)).toFixed(1)} dBFS)` : "0";
   if (name === "bytes") return bytes(number);
-  return Number.isInteger(number) ? whole.format(number) : plain.format(number);
+  return Number.isInteger(number) ? whole.format(number) : any(number);
 }
 
 export function short(name, number) {
   if (name === "peak") return number.toFixed(3);
-  if (name.endsWith("duration_s")) return duration(number);
+  if (name.endsWith("duration_s")) return number < 60 ? `${number.toFixed(2)} s` : duration(number);
   return value(name, number);
 }
 

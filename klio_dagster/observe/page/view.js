@@ -99,13 +99,18 @@ function showSummary() {
   $("catalogues").value = summary.catalogue;
   const keys = summary.assets.map(({ key }) => [key, key]);
   options($("asset"), [["", "of any asset"], ...keys]);
-  const numbers = summary.numbers.map((name) => [name, name]);
+  const numbers = preferredFirst(summary.numbers).map((name) => [name, name]);
   options($("field"), numbers.length ? numbers : [["", "number"]]);
   options($("sort"), [...FIXED, ...numbers]);
   fill($("counts"), summary.assets.map(({ key }) => counts(key)));
   showControls();
   if (summary.problem) notice(summary.problem, true);
   else notice(summary.is_known ? "" : "reading the ledger …");
+}
+
+function preferredFirst(names) {
+  const rank = (name) => PREFERRED.findIndex((end) => name.endsWith(`.${end}`)) >>> 0; // -1 is last
+  return [...names].sort((one, other) => rank(one) - rank(other));
 }
 
 function counts(key) {
