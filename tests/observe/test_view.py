@@ -2,9 +2,13 @@
 
 import threading
 
+import dagster as dg
 import pytest
 
+from klio_dagster import Audio
+from klio_dagster.codecs.registry import codec_to_json
 from klio_dagster.errors import ObjectNotFoundError, StoreUnavailableError
+from klio_dagster.ledger.provenance import FAILURE
 from klio_dagster.observe.preview import preview_of
 from klio_dagster.observe.view_query import Query
 from tests.observe.viewed import AT, HOSTILE, RUN, asset_of
@@ -88,8 +92,10 @@ def test_the_next_failed_track_goes_round_the_end(view):
     forward = view.next_failed(Query(), "broken", back=False)
     around = view.next_failed(Query(), "was-good", back=False)
     back = view.next_failed(Query(), "long", back=True)
+    around_back = view.next_failed(Query(), "broken", back=True)
 
-    assert (forward["entity"], around["entity"], back["entity"]) == ("was-good", "broken", "broken")
+    assert (forward["entity"], around["entity"]) == ("was-good", "broken")
+    assert (back["entity"], around_back["entity"]) == ("broken", "was-good")
     assert view.page(Query(offset=forward["offset"]))["rows"][0]["entity"] == "was-good"
     assert view.next_failed(Query(state="missing"), "missing", back=False)["entity"] is None
 
@@ -117,6 +123,38 @@ def test_an_output_is_found_by_its_id_and_lies_in_the_store(view, entity):
 def test_nothing_but_recorded_outputs_can_be_had(view, asset, entity):
     with pytest.raises(ObjectNotFoundError):
         view.output(asset, entity)
+
+
+def test_what_somebody_reports_by_hand_opens_no_file_and_loads_no_picture(catalogue, view):
+    told = {"uri": "/etc/passwd", "waveform": "![x](https://evil.example/pixel.png)"}
+    codec = codec_to_json(Audio("wav"))
+    report = catalogue.instance.report_runless_asset_event
+    made = dg.AssetMaterialization("recording", partition="by-hand", metadata=told)
+    report(made)
+    report(made._replace(partition="with-codec", metadata={**told, "codec": codec}))
+    report(
+        dg.AssetObservation(
+            "recording",
+            partition="no-output",
+            tags={FAILURE: "x"},
+            metadata={"codec": codec, "error": '<a href="javascript:alert(1)">'},
+        )
+    )
+
+    output = asset_of(view.entity("by-hand"), "recording")["output"]
+    assert output["uri"] == "/etc/passwd"  # shown as it was told, and used for nothing
+    assert output["figures"] == {}
+    assert view.output("recording", "with-codec").path == "recording/with-codec.wav"
+    for entity in ("by-hand", "no-output"):
+        with pytest.raises(ObjectNotFoundError):
+            view.output("recording", entity)
+
+
+def test_an_id_that_breaks_the_rules_is_never_looked_up(view, monkeypatch):
+    monkeypatch.setattr(view, "_ledger", None)
+
+    with pytest.raises(ObjectNotFoundError):
+        view.entity("a\0b")
 
 
 def test_a_table_shows_its_columns_and_first_rows(view):
@@ -149,7 +187,7 @@ def test_new_events_are_seen_without_a_restart(catalogue, view):
 
 
 def test_a_ledger_that_cannot_be_read_is_told_and_not_waited_for(catalogue, monkeypatch):
-    view = type(catalogue)(catalogue.store.local_path("").parent, catalogue.ledger._instance).view
+    view = type(catalogue)(catalogue.store.local_path("").parent, catalogue.instance).view
     stop = threading.Event()
 
     def broken():

@@ -54,6 +54,7 @@ class Viewed:
     """Records and stores what tests name, and counts what is asked of the ledger."""
 
     def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
         self.ledger: Ledger = BatchedLedger(instance, metadata_of)
         self.store = Store.open(str(folder / "store"))
         self.known: list[str] = []

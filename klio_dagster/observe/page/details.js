@@ -69,7 +69,7 @@ function section(summary, entity, told, why) {
       "h3",
       {},
       el("span", { class: `state ${told.state}`, title: told.state }),
-      asset,
+      el("span", { title: summary.assets.find(({ key }) => key === asset)?.about }, asset),
       el("small", {}, told.state),
       el("span", { class: "space" }),
       link("partition", partitionPage(dagster, asset, entity)),
@@ -81,6 +81,7 @@ function section(summary, entity, told, why) {
 }
 
 function failed(dagster, failure) {
+  if (failure.kind === "upstream_failed") return el("p", { class: "quiet" }, failure.error.replace("upstream_failed: ", ""));
   const parts = [el("p", { class: "error" }, failure.error || failure.kind)];
   if (failure.reproduce) parts.push(command(failure.reproduce));
   if (failure.traceback) {
@@ -97,7 +98,9 @@ function command(text) {
     await navigator.clipboard.writeText(text);
     copy.textContent = "copied";
   });
-  return el("div", { class: "command" }, el("code", {}, text), copy);
+  // A line ends between words only, never within `--debug`.
+  const words = text.split(" ").flatMap((word) => [" ", el("span", { class: "word" }, word)]).slice(1);
+  return el("div", { class: "command" }, el("code", {}, words), copy);
 }
 
 function made(summary, entity, asset, output, isOld) {

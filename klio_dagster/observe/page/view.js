@@ -191,9 +191,9 @@ function line(row, shown) {
       const state = row.assets[key]?.state ?? "missing";
       return el("span", { class: `state ${state}`, title: `${key}: ${state}` }, GLYPHS[state]);
     })),
-    el("span", { class: "id" }, el("span", { title: row.entity }, row.entity), error ? el("small", { class: "error", title: error }, error) : null),
-    sound ? player.wave(sound) : el("span", {}),
-    el("span", { class: "other" }, others.slice(0, 1).map(([name, figure]) => png(figure, name))),
+    el("span", { class: sound || others.length ? "id" : "id wide" }, el("span", { title: row.entity }, row.entity), error ? el("small", { class: "error", title: error }, error) : null),
+    sound ? player.wave(sound) : el("span", { hidden: !others.length }),
+    el("span", { class: "other", hidden: !sound && !others.length }, others.slice(0, 1).map(([name, figure]) => png(figure, name))),
     shown.map((field) => el("span", { class: "number" }, numberOf(row, field))),
   );
   made.addEventListener("click", () => select(row.entity));
