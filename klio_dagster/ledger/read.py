@@ -103,7 +103,8 @@ def attempts_of(
     for kind in (_MATERIALIZATION, _OBSERVATION):
         rows = list(event_log.newest_events(instance, asset_key(key), kind, entities))
         told = event_log.newest_events(instance, asset_key(key), kind, entities, "metadata_entries")
-        metadata = {row.storage_id: _plain_values(row.part) for row in told}
+        # As a list first: what raised in mid-way would keep the storage locked.
+        metadata = {row.storage_id: _plain_values(row.part) for row in list(told)}
         for row in rows:
             tags, before = row.part or {}, found.get(row.partition, [])
             failure = tags.get(FAILURE)

@@ -129,9 +129,8 @@ def test_what_somebody_reports_by_hand_opens_no_file_and_loads_no_picture(catalo
     told = {"uri": "/etc/passwd", "waveform": "![x](https://evil.example/pixel.png)"}
     codec = codec_to_json(Audio("wav"))
     report = catalogue.instance.report_runless_asset_event
-    made = dg.AssetMaterialization("recording", partition="by-hand", metadata=told)
-    report(made)
-    report(made._replace(partition="with-codec", metadata={**told, "codec": codec}))
+    for entity, metadata in (("by-hand", told), ("with-codec", {**told, "codec": codec})):
+        report(dg.AssetMaterialization("recording", partition=entity, metadata=metadata))
     report(
         dg.AssetObservation(
             "recording",
