@@ -99,6 +99,8 @@ def _check(line):
         found = command.get_command(click.Context(command), word)
         assert found is not None, f"{line}: {name} has no command {word}"
         command, name = found, f"{name} {word}"
-    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    known = {"--help"}
+    for parameter in command.params:
+        known |= {*parameter.opts, *parameter.secondary_opts}
     asked = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert asked <= known, f"{line}: {name} has no option {', '.join(asked - known)}"
