@@ -64,7 +64,7 @@ def _section(name: str, command: click.Command) -> str:
 
 
 def _row(option: click.Option, context: click.Context) -> str:
-    names = ", ".join(f"`{name}`" for name in option.opts)
+    names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
     value = ""
     if isinstance(option.type, click.Choice):
         value = " " + ", ".join(f"`{choice}`" for choice in option.type.choices)

@@ -1,4 +1,4 @@
-"""`make screenshots`: the pictures of Dagster's UI in docs/images, of the demo catalogue."""
+"""`make screenshots`: the pictures of Dagster's UI and of `klio view`, of the demo catalogue."""
 
 import sys
 import tempfile
@@ -9,7 +9,7 @@ sys.path.insert(0, str(ROOT))
 
 from playwright.sync_api import Browser, Page, expect  # noqa: E402 - the project's folder comes first
 
-from tests.ui.served import CHROMIUM, Project, Ui, browser, served  # noqa: E402
+from tests.ui.served import CHROMIUM, Project, Ui, browser, served, viewed  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 GOOD = "loop_breakbeat"
@@ -37,6 +37,9 @@ def main() -> int:
             project.recording(OVERWRITTEN).write_text("not a recording any more")
             project.klio("run", OVERWRITTEN)
             failed_partition(started, ui)
+        with viewed(project) as address, browser() as started:
+            view(started, address)
+            view_of_failed(started, address)
     return 0
 
 
@@ -64,6 +67,29 @@ def failed_partition(started: Browser, ui: Ui) -> None:
     page.goto(ui.partition("recording", OVERWRITTEN))
     expect(page.get_by_text("no audio that can be read").first).to_be_visible()
     taken(page, "failed-partition")
+
+
+def view(started: Browser, address: str) -> None:
+    """The catalogue of `klio view` with a track half heard."""
+    page = opened(started, 1440, 820)
+    page.goto(f"{address}/#entity={GOOD}")
+    row = page.locator("#rows .row[aria-selected=true]")
+    row.locator(".wave").click(position={"x": 120, "y": 20})
+    expect(page.locator("#play.playing")).to_be_visible()
+    page.keyboard.press(" ")
+    page.locator("#counts").hover()  # away from what the pointer would colour
+    expect(page.locator("#notice")).to_be_empty()
+    taken(page, "view")
+
+
+def view_of_failed(started: Browser, address: str) -> None:
+    """What `klio view` says of a track that failed; the dark one."""
+    page = opened(started, 1440, 700)
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{address}/#state=failed&entity={OVERWRITTEN}")
+    expect(page.locator("#details")).to_contain_text("A run would compute it")
+    expect(page.locator("#notice")).to_be_empty()
+    taken(page, "view-failed")
 
 
 def opened(started: Browser, width: int, height: int) -> Page:

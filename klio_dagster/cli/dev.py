@@ -53,6 +53,7 @@ def dev(port: int, as_json: bool) -> int:
             print_json({"address": address, "home": str(home)})
         else:
             click.echo(f"Dagster's UI: {address} (Ctrl-C ends it)")
+            click.echo("To see and hear the tracks: klio view, in another terminal")
         server.wait()
     except KeyboardInterrupt:
         return 0

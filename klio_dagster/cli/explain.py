@@ -32,16 +32,16 @@ _NEVER = Record(materialized=False, failed=False)
 def explain(entity: str, force: bool, select: str | None, as_json: bool) -> None:
     """Show what a run would do with one entity, and why. Nothing is written."""
     with open_project(select) as project:
-        explained = [
+        assets = [
             asset
             for group in project.groups
-            for asset in _explained(project, group, entity, force=force)
+            for asset in explained(project, group, entity, force=force)
         ]
     if as_json:
-        print_json({"entity": entity, "assets": {asset.pop("asset"): asset for asset in explained}})
+        print_json({"entity": entity, "assets": {asset.pop("asset"): asset for asset in assets}})
         return
     click.echo(click.style(printable(entity), bold=True))
-    for asset in explained:
+    for asset in assets:
         decided = f"{asset['decision']}, {asset['reason']}"
         click.echo(f"\n{click.style(asset['asset'], bold=True)}: {decided}")
         for fact in asset["facts"]:
@@ -50,9 +50,15 @@ def explain(entity: str, force: bool, select: str | None, as_json: bool) -> None
             click.echo(f"  output: {asset['output']}")
 
 
-def _explained(
+def explained(
     project: Project, group: ProjectGroup, entity: str, *, force: bool
 ) -> Iterator[dict[str, Any]]:
+    """Each asset of a group: what a run would do with an entity, and the facts behind it.
+
+    Raises:
+        ConfigError: the entity is not in the catalogue, or the store cannot be read.
+        StoreUnavailableError: the store did not answer.
+    """
     gathered, plan = planned(project, group, Asked(named=[entity], force=force))
     errors = {pair.asset: pair for pair in project.ledger.failures(group.keys, [entity])}
     for name in plan.assets:

@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": ("klio_dagster.cli.explain", "Show what a run would do with one entity, and why."),
     "status": ("klio_dagster.cli.status", "Count what is materialized, failed, missing, stale."),
     "failures": ("klio_dagster.cli.status", "List what failed, and why."),
+    "view": ("klio_dagster.cli.view", "See and hear the tracks on a page of this machine."),
     "dev": ("klio_dagster.cli.dev", "Open Dagster's UI on this project."),
 }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NO_VERSIONS: Mapping[str, str] = MappingProxyType({})
 
@@ -49,3 +49,20 @@ class FailedPair(NamedTuple):
     kind: str
     error: str
     run_id: str
+
+
+class Attempt(NamedTuple):
+    """How an attempt at an (asset, entity) ended, with all that people are shown of it."""
+
+    failure: str | None
+    """Name of the exception, signal or reason; None: the output was materialised."""
+    timestamp: float
+    """When it ended, seconds since the epoch."""
+    run_id: str
+    """The run that tried."""
+    storage_id: int
+    """Where it stands in the event log."""
+    tags: Mapping[str, str]
+    """Those of the event: versions of the code, of the data and of each input."""
+    metadata: Mapping[str, Any]
+    """As plain values."""

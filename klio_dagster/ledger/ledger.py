@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.core.record import FailedPair, Records
+from klio_dagster.core.record import Attempt, FailedPair, Records
 from klio_dagster.ledger import read, write
 from klio_dagster.ledger.events import Describe, RunIdentity
 from klio_dagster.ledger.internals import event_log
@@ -50,6 +50,18 @@ class Ledger(Protocol):
 
     def failures(self, keys: Sequence[str], entities: Sequence[str] | None) -> list[FailedPair]:
         """The pairs whose last attempt failed, and why."""
+        ...
+
+    def attempts(self, key: str, entities: Sequence[str]) -> Mapping[str, Sequence[Attempt]]:
+        """Each entity's newest materialisation, and before it a failure that is newer."""
+        ...
+
+    def latest_numbers(self, key: str) -> Mapping[str, Mapping[str, float]]:
+        """The numbers among the metadata of every entity's newest materialisation."""
+        ...
+
+    def newest_event(self, keys: Sequence[str]) -> int:
+        """A number that grows with each event of these assets; 0 before the first."""
         ...
 
 
@@ -100,6 +112,18 @@ class BatchedLedger:
         return [
             failed for key in keys for failed in read.failures_of(self._instance, key, entities)
         ]
+
+    def attempts(self, key: str, entities: Sequence[str]) -> Mapping[str, Sequence[Attempt]]:
+        """Each entity's newest materialisation, and before it a failure that is newer."""
+        return read.attempts_of(self._instance, key, entities)
+
+    def latest_numbers(self, key: str) -> Mapping[str, Mapping[str, float]]:
+        """The numbers among the metadata of every entity's newest materialisation."""
+        return read.numbers_of(self._instance, key)
+
+    def newest_event(self, keys: Sequence[str]) -> int:
+        """A number that grows with each event of these assets."""
+        return read.newest_event(self._instance, keys)
 
 
 def ledger_of(

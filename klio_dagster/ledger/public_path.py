@@ -7,7 +7,7 @@ from typing import Any, cast
 import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.core.record import NO_VERSIONS, FailedPair, Record, Records
+from klio_dagster.core.record import NO_VERSIONS, Attempt, FailedPair, Record, Records
 from klio_dagster.ledger.events import (
     Describe,
     Pointers,
@@ -20,7 +20,7 @@ from klio_dagster.ledger.events import (
 )
 from klio_dagster.ledger.internals import event_log
 from klio_dagster.ledger.provenance import CODE_VERSION, DATA_VERSION, FAILURE, input_versions
-from klio_dagster.ledger.read import newest_version
+from klio_dagster.ledger.read import newest_event, newest_version, numbers_among
 
 _A_PAGE = 1000
 
@@ -84,12 +84,28 @@ class PublicLedger:
 
     def latest_metadata(self, key: str, entities: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Metadata of the newest materialisation of each entity."""
-        found: dict[str, Mapping[str, Any]] = {}
-        for entity, record in self._newest(key, entities, materialized=True).items():
-            made = record.asset_materialization
-            if made is not None:
-                found[entity] = {name: value.value for name, value in made.metadata.items()}
+        newest = self._newest(key, entities, materialized=True)
+        return {entity: _metadata(record) for entity, record in newest.items()}
+
+    def attempts(self, key: str, entities: Sequence[str]) -> Mapping[str, Sequence[Attempt]]:
+        """Each entity's newest materialisation, and before it a failure that is newer."""
+        made = self._newest(key, entities, materialized=True)
+        found = {entity: [_attempt(record)] for entity, record in made.items()}
+        for entity, record in self._newest(key, entities, materialized=False).items():
+            before = found.get(entity, [])
+            is_news = not before or record.storage_id > before[0].storage_id
+            if FAILURE in _tags(record) and is_news:
+                found[entity] = [_attempt(record), *before]
         return found
+
+    def latest_numbers(self, key: str) -> Mapping[str, Mapping[str, float]]:
+        """The numbers among the metadata of every entity's newest materialisation."""
+        newest = self._newest(key, None, materialized=True)
+        return {entity: numbers_among(_metadata(record)) for entity, record in newest.items()}
+
+    def newest_event(self, keys: Sequence[str]) -> int:
+        """A number that grows with each event of these assets."""
+        return newest_event(self._instance, keys)
 
     def unpartitioned_version(self, key: str) -> str | None:
         """Data version of an asset without partitions."""
@@ -196,6 +212,23 @@ class PublicLedger:
 def _tags(record: dg.EventLogRecord) -> Mapping[str, str]:
     seen = record.asset_materialization or record.asset_observation
     return (seen.tags or {}) if seen else {}
+
+
+def _metadata(record: dg.EventLogRecord) -> dict[str, Any]:
+    seen = record.asset_materialization or record.asset_observation
+    return {name: value.value for name, value in seen.metadata.items()} if seen else {}
+
+
+def _attempt(record: dg.EventLogRecord) -> Attempt:
+    tags = _tags(record)
+    return Attempt(
+        failure=tags.get(FAILURE),
+        timestamp=record.timestamp,
+        run_id=record.run_id,
+        storage_id=record.storage_id,
+        tags=tags,
+        metadata=_metadata(record),
+    )
 
 
 def _chunks(values: Sequence[str]) -> Iterator[list[str]]:

@@ -1,11 +1,12 @@
 """(asset, entities) to records, a few queries an asset however many entities there are."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import dagster as dg
 
-from klio_dagster.core.record import NO_VERSIONS, FailedPair, Record
+from klio_dagster.core.record import NO_VERSIONS, Attempt, FailedPair, Record
 from klio_dagster.ledger.events import Pointers, asset_key
 from klio_dagster.ledger.internals import event_log
 from klio_dagster.ledger.provenance import (
@@ -91,10 +92,54 @@ def metadata_of(
     rows = event_log.newest_events(
         instance, asset_key(key), _MATERIALIZATION, entities, "metadata_entries"
     )
+    return {row.partition: _plain_values(row.part) for row in rows}
+
+
+def attempts_of(
+    instance: dg.DagsterInstance, key: str, entities: Sequence[str]
+) -> dict[str, list[Attempt]]:
+    """The newest materialisation of each partition, and before it a failure that is newer."""
+    found: dict[str, list[Attempt]] = {}
+    for kind in (_MATERIALIZATION, _OBSERVATION):
+        rows = list(event_log.newest_events(instance, asset_key(key), kind, entities))
+        told = event_log.newest_events(instance, asset_key(key), kind, entities, "metadata_entries")
+        # As a list first: what raised in mid-way would keep the storage locked.
+        metadata = {row.storage_id: _plain_values(row.part) for row in list(told)}
+        for row in rows:
+            tags, before = row.part or {}, found.get(row.partition, [])
+            failure = tags.get(FAILURE)
+            is_news = not before or row.storage_id > before[0].storage_id
+            if kind == _MATERIALIZATION or (failure is not None and is_news):
+                shown = metadata.get(row.storage_id, {})
+                attempt = Attempt(failure, row.timestamp, row.run_id, row.storage_id, tags, shown)
+                found[row.partition] = [attempt, *before]
+    return found
+
+
+def numbers_of(instance: dg.DagsterInstance, key: str) -> dict[str, dict[str, float]]:
+    """The numbers among the metadata of the newest materialisation of each partition."""
+    rows = event_log.newest_events(
+        instance, asset_key(key), _MATERIALIZATION, None, "metadata_entries"
+    )
+    return {row.partition: numbers_among(_plain_values(row.part)) for row in rows}
+
+
+def numbers_among(metadata: Mapping[str, object]) -> dict[str, float]:
+    """The entries that are finite numbers; yes and no are none."""
     return {
-        row.partition: {entry["label"]: _plain(entry["entry_data"]) for entry in row.part}
-        for row in rows
+        name: value
+        for name, value in metadata.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
     }
+
+
+def newest_event(instance: dg.DagsterInstance, keys: Sequence[str]) -> int:
+    """Storage id of the newest event of any of these assets; 0 if there is none."""
+    newest = 0
+    for key in map(asset_key, keys):
+        for fetch in (instance.fetch_materializations, instance.fetch_observations):
+            newest = max([newest, *(event.storage_id for event in fetch(key, limit=1).records)])
+    return newest
 
 
 def newest_version(instance: dg.DagsterInstance, key: str) -> str | None:
@@ -108,6 +153,10 @@ def newest_version(instance: dg.DagsterInstance, key: str) -> str | None:
         return None
     event = newest[0].asset_materialization or newest[0].asset_observation
     return (event.tags or {}).get(DATA_VERSION, NO_VERSION) if event else None
+
+
+def _plain_values(entries: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    return {entry["label"]: _plain(entry["entry_data"]) for entry in entries or ()}
 
 
 def _plain(data: Mapping[str, object]) -> object:

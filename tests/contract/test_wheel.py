@@ -47,6 +47,13 @@ def test_the_wheel_holds_every_module_of_the_library(wheel):
     assert ours <= set(wheel.namelist())
 
 
+def test_the_wheel_holds_the_page_of_klio_view(wheel):
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "klio_dagster").glob("observe/page/*")}
+
+    assert "klio_dagster/observe/page/index.html" in page
+    assert page <= set(wheel.namelist())
+
+
 def test_the_wheel_brings_the_command(wheel):
     entry_points = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
 

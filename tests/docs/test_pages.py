@@ -1,6 +1,6 @@
 """Whoever types what README and docs say gets what they say.
 
-`make` targets and `klio dev` are looked up, not executed: see `page.py`.
+`make` targets, `klio dev` and `klio view` are looked up, not executed: see `page.py`.
 """
 
 import re
@@ -99,6 +99,8 @@ def _check(line):
         found = command.get_command(click.Context(command), word)
         assert found is not None, f"{line}: {name} has no command {word}"
         command, name = found, f"{name} {word}"
-    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    known = {"--help"}
+    for parameter in command.params:
+        known |= {*parameter.opts, *parameter.secondary_opts}
     asked = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert asked <= known, f"{line}: {name} has no option {', '.join(asked - known)}"

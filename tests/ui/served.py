@@ -131,6 +131,20 @@ def served(project: Project) -> Iterator[Ui]:
 
 
 @contextmanager
+def viewed(project: Project) -> Iterator[str]:
+    """The address of `klio view` on a project, for as long as the block lasts."""
+    command = [*_KLIO, "view", "--no-open", "--dagster-url", "http://127.0.0.1:3999", "--json"]
+    with subprocess.Popen(
+        command, cwd=project.folder, env=_environment(), stdout=subprocess.PIPE
+    ) as server:
+        try:
+            assert server.stdout is not None
+            yield json.loads(server.stdout.readline())["address"]
+        finally:
+            _end(server)
+
+
+@contextmanager
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     with sync_playwright() as playwright:
