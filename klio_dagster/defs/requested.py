@@ -14,6 +14,7 @@ from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.errors import ConfigError
 from klio_dagster.store.store import Store
 
+ENTITY_RUN_TAG = "dagster/defer_asset_events"  # Dagster then plans no partitions for the run
 _SHOWN_IDS = 3
 
 
@@ -55,6 +56,16 @@ def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Stor
         return Wanted(_request(config, in_catalogue(asked, known, group.partitions)))
     state = None if asked == "all" else State(asked)
     return Wanted(_request(config, partitions or known), state)
+
+
+def planned_partitions(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """The partitions for each of which Dagster waits for an event of this run, failed otherwise.
+
+    None in a run that names its entities itself: it says so in a tag.
+    """
+    if context.run.tags.get(ENTITY_RUN_TAG) == "true":
+        return ()
+    return _partitions(context) or ()
 
 
 def in_catalogue(entities: Sequence[str], known: Iterable[str], catalogue: str) -> Sequence[str]:
