@@ -21,12 +21,16 @@ def define_klio_repair_job(assets: dg.AssetsDefinition, *, name: str | None = No
         ConfigError: `@klio_assets` did not make the assets.
     """
     group = entity_group(assets, where="define_klio_repair_job")
+    named = name or f"repair_{group.name}"
     job = dg.define_asset_job(
-        name or f"repair_{group.name}",
+        named,
         selection=dg.AssetSelection.assets(assets),
         config={"ops": {group.name: {"config": {"entities": "failed"}}}},
-        description=f"Tries again what failed in '{group.name}', in one run. The run config may "
-        "name other entities: a list of ids, or missing, stale or all.",
+        # Of jobs of assets Dagster's UI hides the launchpad behind a dialog that asks for
+        # partitions; the link is relative to the job's page.
+        description=f"Tries again what failed in '{group.name}', in one run: "
+        f"[open the launchpad]({named}/playground) and launch. The run config may name other "
+        "entities instead: a list of ids, or missing, stale or all.",
         tags=entity_run_tags("failed"),
     )
     return job_of_entities(job)

@@ -1,7 +1,7 @@
 """Definitions and the graph they make, where Dagster has no public word for what runs need."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, cast
+from typing import cast
 
 import dagster as dg
 
@@ -65,9 +65,9 @@ def job_of_entities(job: AssetJob) -> AssetJob:
 class _JobOfEntities(AssetJob):
     """Resolved as other asset jobs, but for the partitions."""
 
-    def resolve(self, *args: Any, **kwargs: Any) -> dg.JobDefinition:
-        job = super().resolve(*args, **kwargs)
-        return job._copy(partitions_def=None)
+    def resolve(self, *args: object, **kwargs: object) -> dg.JobDefinition:
+        resolve = cast("Callable[..., dg.JobDefinition]", super().resolve)
+        return resolve(*args, **kwargs)._copy(partitions_def=None)
 
 
 def finished_outputs(
