@@ -133,8 +133,8 @@ def held_by_others(store: Store, keys: Collection[str], entities: Sequence[str])
         StoreUnavailableError: the store did not answer.
     """
     held = in_flight(store, keys, entities)
-    dead = [state.claim.run_id for state in read_claims(store) if not state.is_alive]
-    finished = [receipt for run in dead for receipt in finished_receipts(store, run)]
+    dead = [state.claim.work_id for state in read_claims(store) if not state.is_alive]
+    finished = [receipt for work in dead for receipt in finished_receipts(store, work)]
     return replace(held, receipts=[*held.receipts, *finished])
 
 
