@@ -13,7 +13,7 @@ SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)
 DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-versions lint bench screenshots clean distclean
+.PHONY: help setup demo dev test test-slow test-versions lint bench screenshots clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,10 @@ dev: $(SETUP) ## Dagster's UI on the same catalogue
 	@$(BIN)/klio dev
 
 test: $(SETUP) $(DEBIAN) ## all tests, on two processes (ARGS=... goes to pytest)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not versions and not kill_long" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not versions and not kill_long and not slow" $(ARGS)
+
+test-slow: $(SETUP) ## what takes minutes: a backfill of 1,000 entities from the UI
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 test-versions: $(SETUP) ## the oldest and newest Dagster, Python 3.12 and 3.13
 	@$(BIN)/python tools/test_versions.py $(ARGS)

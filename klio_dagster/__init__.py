@@ -29,8 +29,11 @@ __all__ = [
     "SourceFile",
     "Table",
     "__version__",
+    "build_klio_reconcile_sensor",
+    "define_klio_repair_job",
     "duration_between",
     "klio_assets",
+    "klio_automation_condition",
     "no_dc_offset",
     "no_nan",
     "not_clipped",
@@ -55,9 +58,16 @@ if TYPE_CHECKING:
     from klio_dagster.core.check import CheckResult as CheckResult
     from klio_dagster.core.entity import Entity as Entity
     from klio_dagster.core.entity import Result as Result
+    from klio_dagster.defs.automation import (
+        klio_automation_condition as klio_automation_condition,
+    )
     from klio_dagster.defs.decorator import klio_assets as klio_assets
     from klio_dagster.defs.decorator import source_assets as source_assets
     from klio_dagster.defs.engines import LocalEngine as LocalEngine
+    from klio_dagster.defs.reconcile import (
+        build_klio_reconcile_sensor as build_klio_reconcile_sensor,
+    )
+    from klio_dagster.defs.repair import define_klio_repair_job as define_klio_repair_job
     from klio_dagster.defs.resource import KlioResource as KlioResource
     from klio_dagster.defs.run_config import KlioRunConfig as KlioRunConfig
     from klio_dagster.defs.translator import KlioTranslator as KlioTranslator
@@ -90,8 +100,11 @@ else:
         "Result": "core.entity",
         "SourceFile": "engine.inputs",
         "Table": "codecs.table",
+        "build_klio_reconcile_sensor": "defs.reconcile",
+        "define_klio_repair_job": "defs.repair",
         "duration_between": "audio.levels",
         "klio_assets": "defs.decorator",
+        "klio_automation_condition": "defs.automation",
         "no_dc_offset": "audio.levels",
         "no_nan": "audio.levels",
         "not_clipped": "audio.levels",

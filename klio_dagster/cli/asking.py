@@ -1,9 +1,8 @@
 """Which entities a command is about: those named, those of a file, or those in a state."""
 
 import functools
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 import click
@@ -12,12 +11,10 @@ from klio_dagster.cli.project import Project, ProjectGroup
 from klio_dagster.core.plan import Plan
 from klio_dagster.core.request import Request, RerunOn
 from klio_dagster.core.state import ALL, STATES, State
-from klio_dagster.defs.knowledge import Gathered, gather
+from klio_dagster.defs.knowledge import Gathered, gather, held_by_others
 from klio_dagster.defs.partitions import registered
 from klio_dagster.defs.requested import in_catalogue
 from klio_dagster.errors import ConfigError
-from klio_dagster.ledger.in_flight import InFlight, finished_receipts, in_flight
-from klio_dagster.store.claims import read_claims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,21 +127,8 @@ def planned(project: Project, group: ProjectGroup, asked: Asked) -> tuple[Gather
         ledger=project.ledger,
         store=group.store,
         partitioned=group.partitioned,
-        in_flight=_held(group, request),
+        in_flight=held_by_others(group.store, group.keys, request.entities),
     )
     if asked.named is None and asked.state != ALL:
         gathered = gathered.in_state(State(asked.state), group.group)
     return gathered, gathered.plan(group.group)
-
-
-def _held(group: ProjectGroup, request: Request) -> InFlight:
-    """What live runs hold; and what dead ones finished, which the next run records first."""
-    held = in_flight(group.store, group.keys, request.entities)
-    dead = [state.claim.run_id for state in read_claims(group.store) if not state.is_alive]
-    finished = [receipt for run in dead for receipt in finished_receipts(group.store, run)]
-    return replace(held, receipts=[*held.receipts, *finished])
-
-
-def request_lines(entities: Sequence[str]) -> bytes:
-    """A request file: a JSON object a line."""
-    return b"".join(json.dumps({"entity": entity}).encode() + b"\n" for entity in entities)

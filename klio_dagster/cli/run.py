@@ -7,7 +7,7 @@ from typing import Any
 import click
 import dagster as dg
 
-from klio_dagster.cli.asking import Asked, asking_options, request_lines
+from klio_dagster.cli.asking import Asked, asking_options
 from klio_dagster.cli.execution import executed
 from klio_dagster.cli.output import (
     common,
@@ -22,12 +22,12 @@ from klio_dagster.cli.report import Report, merge, reported
 from klio_dagster.cli.streams import own_streams
 from klio_dagster.core.ids import printable
 from klio_dagster.core.request import ALL_CHANGES
+from klio_dagster.core.state import ALL
+from klio_dagster.defs.requested import entity_run_tags, named_entities
 from klio_dagster.defs.summary import COUNTS, SHOWN_CHARACTERS, SHOWN_FAILURES
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals import launching
 from klio_dagster.store.layout import OWN_FOLDER, failures_path
-
-_MOST_INLINE = 1000  # ids in a run config: the UI shows all of it on one page
 
 
 @click.command(
@@ -75,45 +75,35 @@ def run(asked: Asked, select: str | None, launch: bool, as_json: bool, report: R
 
 
 def run_config(
-    group: ProjectGroup, asked: Asked, manifest: str | None = None
+    group: ProjectGroup, asked: Asked, named: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, Any]]:
     """The run config that asks for the same; only what differs from its defaults.
 
     Args:
         group: whose run it is for.
         asked: what the command line asks for.
-        manifest: path of a request file that names the entities.
+        named: the part of the run config that names entities; the state when None.
     """
-    config: dict[str, Any] = {}
-    if manifest is not None:
-        config["manifest"] = manifest
-    else:
-        config["entities"] = asked.state if asked.named is None else list(asked.named)
+    config = dict(named or {"entities": asked.state})
     if asked.force:
         config["force"] = True
     if asked.rerun_on != ALL_CHANGES:
-        config["rerun_on"] = sorted(asked.rerun_on)
+        config["rerun_on"] = sorted(reason.value for reason in asked.rerun_on)
     return {"ops": {group.group.name: {"config": config}}}
 
 
 def _create(project: Project, group: ProjectGroup, asked: Asked, number: int) -> str:
     """Create the run of one group; nothing is computed yet."""
-    manifest = None
-    if asked.named is not None and len(asked.named) > _MOST_INLINE:
-        manifest = f"{OWN_FOLDER}/requests/{uuid.uuid4()}.jsonl"
-        group.store.put(manifest, request_lines(asked.named))
+    named = None
+    if asked.named is not None:
+        file = f"{OWN_FOLDER}/requests/{uuid.uuid4()}.jsonl"
+        named = named_entities(group.store, asked.named, file)
     return launching.create_asset_run(
         project.instance,
         group.location,
         [dg.AssetKey(key.split("/")) for key in group.keys],
-        run_config(group, asked, manifest),
-        {
-            # The op records its events itself, in batches; and what failed is not tried again
-            # before somebody has looked at it.
-            "dagster/defer_asset_events": "true",
-            "dagster/retry_on_asset_or_op_failure": "false",
-            "klio/entities": str(number) if asked.state == "all" else asked.state,
-        },
+        run_config(group, asked, named),
+        entity_run_tags(str(number) if asked.state == ALL else asked.state),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.core.record import NO_VERSIONS, Record, Records
+from klio_dagster.core.record import NO_VERSIONS, FailedAttempt, Record, Records
 
 Folded = Mapping[tuple[str, str], Receipt]
 """(asset, entity) to its newest receipt."""
@@ -65,7 +65,8 @@ def as_record(receipt: Receipt, before: Record | None) -> Record:
         return before or Record(materialized=False, failed=False)
     if receipt.failure:
         kept = before or Record(materialized=False, failed=True)
-        return kept._replace(failed=True, timestamp=receipt.finished_at)
+        attempt = FailedAttempt(receipt.failure.type, receipt.code_version, receipt.inputs)
+        return kept._replace(failed=True, timestamp=receipt.finished_at, attempt=attempt)
     return Record(
         materialized=True,
         failed=False,

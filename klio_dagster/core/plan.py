@@ -198,7 +198,7 @@ def _decisions(
     """The verdicts for one asset; what is the same for all entities is looked up once."""
     inputs = chain.inputs(name)
     upstream = [decided[dep] for dep in inputs.assets if dep in decided]
-    versions = _input_versions(chain, name, knowledge)
+    versions = input_versions(chain, name, knowledge)
     required = [
         available
         for dep, available in versions.items()
@@ -246,7 +246,7 @@ def _decisions(
     return verdicts
 
 
-def _input_versions(
+def input_versions(
     chain: Chain, name: str, knowledge: Knowledge
 ) -> dict[str, Callable[[str], str | None]]:
     """Each input of an asset to its version for an entity, None where there is no output."""

@@ -7,6 +7,16 @@ from typing import Any, NamedTuple
 NO_VERSIONS: Mapping[str, str] = MappingProxyType({})
 
 
+class FailedAttempt(NamedTuple):
+    """What an attempt that failed was made with."""
+
+    kind: str
+    """Name of the exception, signal or reason."""
+    code_version: str | None = None
+    input_versions: Mapping[str, str] = NO_VERSIONS
+    """Data version of each input by asset key, as far as it came to be known."""
+
+
 class Record(NamedTuple):
     """The ledger's knowledge of one (asset, entity); the newest of each kind.
 
@@ -27,6 +37,8 @@ class Record(NamedTuple):
     """When the last attempt finished, seconds since the epoch."""
     storage_id: int | None = None
     """Where the materialisation stands in the event log."""
+    attempt: FailedAttempt | None = None
+    """The last one, if it failed and said so."""
 
 
 Records = Mapping[str, Mapping[str, Record]]

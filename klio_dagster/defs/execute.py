@@ -11,6 +11,7 @@ import dagster as dg
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.plan import Decision, Plan
+from klio_dagster.defs.again import known_already
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered
 from klio_dagster.defs.looks import looked_at, write_looks
@@ -18,7 +19,7 @@ from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.observations import observe_sources
 from klio_dagster.defs.planning import Round, next_round, settled_round
 from klio_dagster.defs.recorder import Recorder
-from klio_dagster.defs.requested import partitioned_outside, wanted_by
+from klio_dagster.defs.requested import partitioned_outside, planned_partitions, wanted_by
 from klio_dagster.defs.run import Run
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.defs.summary import Summary, failure_of
@@ -116,6 +117,10 @@ def _under_claim(run: Run, max_wait_s: float) -> Summary:
     summary = Summary(first.plan, run.group.keys, refusals(first.plan))
     run.confirm()
     observe_sources(run.ledger, run.identity, run.group, first.gathered)
+    # While the claim still holds every entity: nobody makes anything newer than what is copied.
+    planned = planned_partitions(run.context)
+    known = known_already(first.plan, first.gathered, run.group, planned)
+    run.ledger.record_again(run.identity, known)
     _carry_out(run, first, summary)
     # Only now, with all own work recorded, for what others hold.
     waiting = first.plan.waiting()

@@ -7,6 +7,7 @@ from typing import cast
 import dagster as dg
 
 from klio_dagster.core.graph import Chain
+from klio_dagster.errors import ConfigError
 
 _ATTRIBUTE = "__klio_group__"
 
@@ -42,6 +43,26 @@ class EntityGroup:
 def attach(function: object, group: EntityGroup) -> None:
     """Leave the group where `group_of` finds it: on the user's function, which Dagster keeps."""
     setattr(function, _ATTRIBUTE, group)
+
+
+def entity_group(assets: dg.AssetsDefinition, where: str) -> EntityGroup:
+    """The group behind a definition.
+
+    Args:
+        assets: the definition.
+        where: what it was given to, for the error.
+
+    Raises:
+        ConfigError: `@klio_assets` did not make it.
+    """
+    group = group_of(assets)
+    if group is None:
+        raise ConfigError(
+            f"'{', '.join(k.to_user_string() for k in assets.keys)}' was not made by @klio_assets",
+            where=where,
+            fix="give it what @klio_assets decorates",
+        )
+    return group
 
 
 def group_of(assets: dg.AssetsDefinition) -> EntityGroup | None:

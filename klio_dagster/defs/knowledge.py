@@ -10,8 +10,9 @@ from klio_dagster.core.record import Records
 from klio_dagster.core.request import Request
 from klio_dagster.core.state import State, entities_in
 from klio_dagster.defs.group import EntityGroup
-from klio_dagster.ledger.in_flight import InFlight, with_receipts
+from klio_dagster.ledger.in_flight import InFlight, finished_receipts, in_flight, with_receipts
 from klio_dagster.ledger.ledger import Ledger
+from klio_dagster.store.claims import read_claims
 from klio_dagster.store.sources import SourceListing, SourcePattern, list_sources
 from klio_dagster.store.store import Store
 from klio_dagster.store.url import is_absolute
@@ -120,6 +121,21 @@ def gather(
             },
         ),
     )
+
+
+def held_by_others(store: Store, keys: Collection[str], entities: Sequence[str]) -> InFlight:
+    """What live runs hold, and what dead ones finished, which the next run records first.
+
+    For those who plan without running.
+
+    Raises:
+        ConfigError: a claim cannot be read.
+        StoreUnavailableError: the store did not answer.
+    """
+    held = in_flight(store, keys, entities)
+    dead = [state.claim.work_id for state in read_claims(store) if not state.is_alive]
+    finished = [receipt for work in dead for receipt in finished_receipts(store, work)]
+    return replace(held, receipts=[*held.receipts, *finished])
 
 
 def _by_name(records: Records, group: EntityGroup, names: Sequence[str]) -> Records:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -14,7 +15,9 @@ from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.errors import ConfigError
 from klio_dagster.store.store import Store
 
+ENTITY_RUN_TAG = "dagster/defer_asset_events"  # Dagster then plans no partitions for the run
 _SHOWN_IDS = 3
+_MOST_INLINE = 1000  # ids in a run config: the UI shows all of it on one page
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,50 @@ def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Stor
         return Wanted(_request(config, in_catalogue(asked, known, group.partitions)))
     state = None if asked == "all" else State(asked)
     return Wanted(_request(config, partitions or known), state)
+
+
+def entity_run_tags(entities: str) -> dict[str, str]:
+    """Tags of a run that names its entities itself.
+
+    Args:
+        entities: how many, or in which state, for people.
+    """
+    return {
+        # The op records its events itself, in batches; and what failed is not tried again
+        # before somebody has looked at it.
+        ENTITY_RUN_TAG: "true",
+        "dagster/retry_on_asset_or_op_failure": "false",
+        "klio/entities": entities,
+    }
+
+
+def named_entities(store: Store, entities: Sequence[str], file: str) -> dict[str, Any]:
+    """The part of a run config that names entities: in place, or many of them in a file.
+
+    Args:
+        store: where the run reads it.
+        entities: entity ids.
+        file: path in the store, written if there are many.
+
+    Raises:
+        ConfigError: the store does not let us write.
+        StoreUnavailableError: the store did not answer.
+    """
+    if len(entities) <= _MOST_INLINE:
+        return {"entities": list(entities)}
+    lines = (json.dumps({"entity": entity}).encode() + b"\n" for entity in entities)
+    store.put(file, b"".join(lines))
+    return {"manifest": file}
+
+
+def planned_partitions(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """The partitions for each of which Dagster waits for an event of this run, failed otherwise.
+
+    None in a run that names its entities itself: it says so in a tag.
+    """
+    if context.run.tags.get(ENTITY_RUN_TAG) == "true":
+        return ()
+    return _partitions(context) or ()
 
 
 def in_catalogue(entities: Sequence[str], known: Iterable[str], catalogue: str) -> Sequence[str]:

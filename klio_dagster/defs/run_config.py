@@ -1,5 +1,6 @@
 """`KlioRunConfig`: what a run may be told in its run config."""
 
+from collections.abc import Collection
 from typing import Any
 
 import dagster as dg
@@ -8,6 +9,24 @@ from pydantic import Field, field_validator
 from klio_dagster.core.request import RerunOn
 from klio_dagster.core.state import STATES
 from klio_dagster.errors import ConfigError
+
+
+def rerun_reasons(given: Collection[str], where: str) -> frozenset[RerunOn]:
+    """The changes that make finished work stale.
+
+    Raises:
+        ConfigError: there is no such change.
+    """
+    known = {reason.value for reason in RerunOn}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        # Not a ValueError, of which pydantic would make several lines.
+        raise ConfigError(
+            f"unknown reason {unknown[0]!r} in rerun_on",
+            where=where,
+            fix=f"use {', '.join(sorted(known))}",
+        )
+    return frozenset(RerunOn(reason) for reason in given)
 
 
 class KlioRunConfig(dg.Config):
@@ -43,15 +62,7 @@ class KlioRunConfig(dg.Config):
     @field_validator("rerun_on")
     @classmethod
     def _known_reasons(cls, value: list[str]) -> list[str]:
-        known = {reason.value for reason in RerunOn}
-        unknown = sorted(set(value) - known)
-        if unknown:
-            # Not a ValueError, of which pydantic would make several lines.
-            raise ConfigError(
-                f"unknown reason {unknown[0]!r} in rerun_on",
-                where="run config",
-                fix=f"use {', '.join(sorted(known))}",
-            )
+        rerun_reasons(value, where="run config")
         return value
 
     def checked_entities(self) -> list[str] | str | None:

@@ -96,6 +96,11 @@ def failed_receipt(
         entity=task.entity,
         asset=part.key,
         code_version=part.code_version,
+        inputs={
+            key: version
+            for dep, key in part.inputs.items()
+            if (version := task.versions.get(dep)) is not None
+        },
         started_at=round(started_at, 6),
         finished_at=round(finished_at, 6),
         failure=failure,

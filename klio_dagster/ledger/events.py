@@ -140,7 +140,7 @@ def failure_observation(receipt: Receipt) -> dg.AssetObservation:
         partition=receipt.entity,
         description=error,
         metadata=metadata,
-        tags=failure_tags(failure),
+        tags=failure_tags(receipt),
     )
 
 

@@ -26,6 +26,10 @@ class Ledger(Protocol):
         """Write receipts: materialisations, and observations of failures."""
         ...
 
+    def record_again(self, run: RunIdentity, known: Mapping[str, Sequence[int]]) -> None:
+        """Write copies of materialisations (asset key to storage ids) under another run."""
+        ...
+
     def mark_failed(self, run: RunIdentity, pairs: Iterable[tuple[str, str]]) -> None:
         """Have these (asset key, entity) shown failed once the run has failed."""
         ...
@@ -84,6 +88,10 @@ class BatchedLedger:
     def record(self, run: RunIdentity, receipts: Sequence[Receipt]) -> None:
         """Write receipts in batches."""
         write.record_receipts(self._instance, run, receipts, self._describe)
+
+    def record_again(self, run: RunIdentity, known: Mapping[str, Sequence[int]]) -> None:
+        """Write copies in batches."""
+        write.record_copies(self._instance, run, known)
 
     def mark_failed(self, run: RunIdentity, pairs: Iterable[tuple[str, str]]) -> None:
         """Plan each pair in an event of its own."""

@@ -6,7 +6,8 @@ Dagster writes the same ones for a `MaterializeResult`; for events logged by an 
 from collections.abc import Mapping
 from functools import lru_cache
 
-from klio_dagster.core.receipt import Failure, Receipt
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.core.record import NO_VERSIONS, FailedAttempt
 
 CODE_VERSION = "dagster/code_version"
 DATA_VERSION = "dagster/data_version"
@@ -15,6 +16,7 @@ INPUT_POINTER = "dagster/input_event_pointer/"
 NO_POINTER = "NULL"
 NO_VERSION = "INITIAL"  # what Dagster takes for an asset recorded without a data version
 FAILURE = "klio/failure"
+SKIPPED = "klio/skipped"  # on a copy: when the output was computed
 
 
 def provenance_tags(receipt: Receipt, pointers: Mapping[str, int]) -> dict[str, str]:
@@ -31,9 +33,39 @@ def provenance_tags(receipt: Receipt, pointers: Mapping[str, int]) -> dict[str, 
     return tags
 
 
-def failure_tags(failure: Failure) -> dict[str, str]:
-    """What marks an observation as a failed attempt."""
-    return {FAILURE: failure.type}
+def failure_tags(receipt: Receipt) -> dict[str, str]:
+    """What marks an observation as a failed attempt, and what that was made with.
+
+    No data version is among them: for Dagster the asset still has the one it had.
+    """
+    failure = receipt.failure
+    assert failure is not None
+    tags = {FAILURE: failure.type, CODE_VERSION: receipt.code_version}
+    return tags | {INPUT_VERSION + key: version for key, version in receipt.inputs.items()}
+
+
+def attempt_of(tags: Mapping[str, str]) -> FailedAttempt | None:
+    """The attempt that an observation marks as failed; None if it marks none."""
+    kind = tags.get(FAILURE)
+    if kind is None:
+        return None
+    return FailedAttempt(kind, tags.get(CODE_VERSION), input_versions(tags) or NO_VERSIONS)
+
+
+def skipped_tag(computed_at: float) -> str:
+    """The value of `klio/skipped` for an output of that time, seconds since the epoch."""
+    return f"{computed_at:.6f}"  # Dagster takes letters, digits and `_-.` only
+
+
+def computed_at(tags: Mapping[str, str], recorded_at: float) -> float:
+    """When the output of a materialisation was computed: of a copy, when the original was.
+
+    Args:
+        tags: of the event.
+        recorded_at: time of the event, seconds since the epoch.
+    """
+    original = tags.get(SKIPPED)
+    return float(original) if original else recorded_at
 
 
 def input_versions(tags: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import NO_VERSIONS, Attempt, FailedPair, Record, Records
+from klio_dagster.ledger.copies import copies
 from klio_dagster.ledger.events import (
     Describe,
     Pointers,
@@ -19,7 +20,14 @@ from klio_dagster.ledger.events import (
     source_observation,
 )
 from klio_dagster.ledger.internals import event_log
-from klio_dagster.ledger.provenance import CODE_VERSION, DATA_VERSION, FAILURE, input_versions
+from klio_dagster.ledger.provenance import (
+    CODE_VERSION,
+    DATA_VERSION,
+    FAILURE,
+    attempt_of,
+    computed_at,
+    input_versions,
+)
 from klio_dagster.ledger.read import newest_event, newest_version, numbers_among
 
 _A_PAGE = 1000
@@ -60,6 +68,12 @@ class PublicLedger:
             for evaluation in receipt.checks:
                 checked = check_evaluation(receipt, evaluation, target)
                 self._log(run, checked, receipt.finished_at)
+
+    def record_again(self, run: RunIdentity, known: Mapping[str, Sequence[int]]) -> None:
+        """Write copies one by one."""
+        for key, storage_ids in known.items():
+            for copy in copies(self._instance, key, storage_ids):
+                self._log(run, copy, None)
 
     def mark_failed(self, run: RunIdentity, pairs: Iterable[tuple[str, str]]) -> None:
         """Plan each pair in an event of its own."""
@@ -135,14 +149,17 @@ class PublicLedger:
                 code_version=tags.get(CODE_VERSION),
                 data_version=tags.get(DATA_VERSION),
                 input_versions=input_versions(tags) or NO_VERSIONS,
-                timestamp=made.timestamp,
+                timestamp=computed_at(tags, made.timestamp),
                 storage_id=made.storage_id,
             )
         never = Record(materialized=False, failed=False)
         for entity, seen in self._newest(key, entities, materialized=False).items():
             before = records.get(entity, never)
-            if FAILURE in _tags(seen) and seen.storage_id > (before.storage_id or 0):
-                records[entity] = before._replace(failed=True, timestamp=seen.timestamp)
+            attempt = attempt_of(_tags(seen))
+            if attempt is not None and seen.storage_id > (before.storage_id or 0):
+                records[entity] = before._replace(
+                    failed=True, timestamp=seen.timestamp, attempt=attempt
+                )
         return records
 
     def _newest(

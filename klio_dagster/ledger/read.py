@@ -14,6 +14,8 @@ from klio_dagster.ledger.provenance import (
     DATA_VERSION,
     FAILURE,
     NO_VERSION,
+    attempt_of,
+    computed_at,
     input_versions,
 )
 
@@ -35,14 +37,17 @@ def records_of(
             code_version=tags.get(CODE_VERSION),
             data_version=tags.get(DATA_VERSION),
             input_versions=input_versions(tags) or NO_VERSIONS,
-            timestamp=row.timestamp,
+            timestamp=computed_at(tags, row.timestamp),
             storage_id=row.storage_id,
         )
     never = Record(materialized=False, failed=False)
     for row in event_log.newest_events(instance, wanted, _OBSERVATION, entities):
         before = records.get(row.partition, never)
-        if row.storage_id > (before.storage_id or 0) and FAILURE in (row.part or {}):
-            records[row.partition] = before._replace(failed=True, timestamp=row.timestamp)
+        attempt = attempt_of(row.part or {})
+        if attempt is not None and row.storage_id > (before.storage_id or 0):
+            records[row.partition] = before._replace(
+                failed=True, timestamp=row.timestamp, attempt=attempt
+            )
     return records
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 
 from klio_dagster.core.check import Evaluation
 from klio_dagster.core.receipt import Receipt
+from klio_dagster.ledger.copies import copies
 from klio_dagster.ledger.events import (
     Describe,
     Pointers,
@@ -54,6 +55,23 @@ def record_receipts(
             ]
         if makers:
             event_log.store_events(instance, run, makers)
+
+
+def record_copies(
+    instance: dg.DagsterInstance, run: RunIdentity, known: Mapping[str, Sequence[int]]
+) -> None:
+    """Write copies of materialisations: asset key to their storage ids.
+
+    Raises:
+        LedgerError: the event log cannot be written.
+    """
+    for key, storage_ids in known.items():
+        for start in range(0, len(storage_ids), AT_ONCE):
+            now = time.time()
+            made = copies(instance, key, storage_ids[start : start + AT_ONCE])
+            makers = [(now, partial(_same, copy)) for copy in made]
+            if makers:
+                event_log.store_events(instance, run, makers)
 
 
 def mark_pairs_failed(
@@ -135,6 +153,10 @@ def _checked(
     receipt: Receipt, evaluation: Evaluation, targets: Targets, _storage_id: int
 ) -> dg.AssetCheckEvaluation:
     return check_evaluation(receipt, evaluation, targets.of(receipt))
+
+
+def _same(copy: dg.AssetMaterialization, _storage_id: int) -> dg.AssetMaterialization:
+    return copy
 
 
 def _planned(asset: str, entity: str, _storage_id: int) -> event_log.Planned:

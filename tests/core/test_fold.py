@@ -119,11 +119,24 @@ def test_a_good_receipt_becomes_the_record():
 
 
 def test_a_failed_attempt_keeps_what_was_materialised_before():
-    assert as_record(failed(2.0), BEFORE) == BEFORE._replace(failed=True, timestamp=2.0)
+    known = as_record(failed(2.0), BEFORE)
+
+    assert known._replace(attempt=None) == BEFORE._replace(failed=True, timestamp=2.0)
+
+
+def test_a_failed_attempt_says_what_it_was_made_with():
+    receipt = replace(failed(2.0), code_version="c2", inputs={"source": "s2"})
+
+    known = as_record(receipt, BEFORE)
+
+    assert known.attempt is not None
+    assert (known.attempt.code_version, known.attempt.input_versions) == ("c2", {"source": "s2"})
+    assert known.code_version == BEFORE.code_version
+    assert as_record(good(3.0), known).attempt is None
 
 
 def test_a_first_attempt_that_failed_materialised_nothing():
-    assert as_record(failed(2.0), None) == Record(
+    assert as_record(failed(2.0), None)._replace(attempt=None) == Record(
         False, True, None, None, NO_VERSIONS, 2.0, storage_id=None
     )
 

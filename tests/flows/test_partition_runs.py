@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from klio_dagster.defs import recorder
-from tests.flows.catalogue import Catalogue, all_of, tracks
+from tests.flows.catalogue import ENTITY_RUN, Catalogue, all_of, tracks
 
 RANGE = {
     "dagster/asset_partition_range_start": "b",
@@ -68,7 +68,55 @@ def test_a_run_of_a_range_computes_what_is_missing_in_it(computed: Catalogue) ->
     assert run.counts("materialized") == all_of(2)
     assert run.counts("skipped") == all_of(1)
     assert computed.materialized("mel") == set("abcd")
-    assert materializations(computed, run.run_id) == 6, "Dagster adds none of its own"
+    assert materializations(computed, run.run_id) == 9, "six computed, and three recorded again"
+
+
+def test_a_range_with_one_failure_shows_only_that_one_failed(computed: Catalogue) -> None:
+    computed.register("c", "d", "e")
+    computed.put("tracks/c.txt", b"bad")
+    computed.put("tracks/d.txt", b"fourth")
+    before = computed.ledger.records(["mel"], ["b"])["mel"]["b"]
+
+    run = computed.run(tracks(), tags=RANGE)
+
+    assert not run.success
+    for asset in all_of(0):
+        assert statuses(computed, asset, "abcde") == {
+            "a": "MATERIALIZED",
+            "b": "MATERIALIZED",
+            "c": "FAILED",
+            "d": "MATERIALIZED",
+            "e": None,
+        }
+    after = computed.ledger.records(["mel"], ["b"])["mel"]["b"]
+    assert after._replace(storage_id=before.storage_id) == before
+    assert computed.reasons(tracks(), "b") == dict.fromkeys(all_of(0), "up_to_date")
+
+
+def test_a_partition_that_is_not_asked_for_is_recorded_again_with_its_old_code(
+    computed: Catalogue,
+) -> None:
+    """`entities: missing` narrows the range down; b is stale by then and stays so."""
+    computed.register("c", "d")
+    computed.put("tracks/c.txt", b"third")
+    computed.put("tracks/d.txt", b"fourth")
+    newer = tracks(factor=2)
+
+    run = computed.run(newer, tags=RANGE, entities="missing")
+
+    assert run.counts("materialized") == all_of(2)
+    assert statuses(computed, "mel", "bcd") == dict.fromkeys("bcd", "MATERIALIZED")
+    assert computed.reasons(newer, "b")["mel"] == "code_changed"
+
+
+def test_a_run_that_names_its_entities_records_nothing_again(computed: Catalogue) -> None:
+    run = computed.run(tracks(), entities="all")
+
+    assert run.counts("skipped") == all_of(2)
+    assert materializations(computed, run.run_id) == 0
+
+    of_a_range = computed.run(tracks(), tags={**RANGE, **ENTITY_RUN}, entities=["a"])
+    assert materializations(computed, of_a_range.run_id) == 0
 
 
 def test_the_runs_log_tells_how_far_it_is(

@@ -65,6 +65,17 @@ def test_what_is_recorded_is_read_back(ledger):
     assert known.storage_id is not None
 
 
+def test_what_a_failed_attempt_was_made_with_is_read_back(ledger):
+    attempt = replace(failed("a"), code_version="c2", inputs={"source/tracks_flac": "s 2"})
+    ledger.record(new_run(), [recording("a"), attempt, failed("b")])
+
+    records = ledger.records(["recording"], None)["recording"]
+
+    assert records["a"].attempt == ("ValueError", "c2", {"source/tracks_flac": "s 2"})
+    assert records["a"].code_version == "c1", "the output that is there is another"
+    assert records["b"].attempt == ("ValueError", "", {})
+
+
 def test_only_the_entities_asked_for_are_read(ledger):
     ledger.record(new_run(), [recording("a"), recording("b"), recording("c")])
 

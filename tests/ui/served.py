@@ -96,9 +96,11 @@ class Ui:
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
-    def poll(self, query: str, done: Any, **variables: Any) -> Any:
+    def poll(
+        self, query: str, done: Any, *, patience_s: float = _LONGEST_RUN_S, **variables: Any
+    ) -> Any:
         """Ask until the answer is as wanted; `done` says whether it is."""
-        deadline = time.monotonic() + _LONGEST_RUN_S
+        deadline = time.monotonic() + patience_s
         while not done(answer := self.ask(query, **variables)):
             assert time.monotonic() < deadline, f"still {answer}"
             time.sleep(0.3)

@@ -26,6 +26,9 @@ _RUNS = """query ($entity: String!) {
   runsOrError(filter: {tags: [{key: "dagster/partition", value: $entity}]}) {
     ... on Runs { results { status } } } }"""
 
+_REPAIRS = """{ runsOrError(filter: {pipelineName: "repair_track_audio"}) {
+  ... on Runs { results { status } } } }"""
+
 _STALE = """query ($key: AssetKeyInput!, $entity: String!) { assetNodeOrError(assetKey: $key) {
   ... on AssetNode { staleStatus(partition: $entity)
     staleCauses(partition: $entity) { key { path } reason } } } }"""
@@ -189,3 +192,18 @@ def test_several_tracks_asked_for_in_the_ui_are_computed_all_but_the_broken_one(
     }
     assert counts == {"recording": (2, 1), "mel": (2, 1), "features": (2, 1)}
     assert state["status"] == "COMPLETED_FAILED"
+
+
+def test_failed_tracks_are_mended_by_the_repair_job(page, project, ui):
+    project.recording("new-broken").write_bytes(project.recording("silence").read_bytes())
+
+    page.goto(f"{ui.address}/jobs")
+    page.get_by_role("link", name="repair_track_audio").first.click()
+    page.get_by_role("link", name="open the launchpad").click()
+    page.get_by_role("button", name="Launch Run").click()
+
+    def ended(answer):
+        return [run["status"] in ENDED for run in answer["runsOrError"]["results"]] == [True]
+
+    ui.poll(_REPAIRS, ended)
+    assert stale(ui, "features", "new-broken") == ("FRESH", [])

@@ -5,6 +5,19 @@ from typing import cast
 
 import dagster as dg
 
+# Private because what the public `define_asset_job` gives has no public name, for annotations.
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition as AssetJob,
+)
+
+__all__ = [
+    "AssetJob",
+    "finished_outputs",
+    "job_of_entities",
+    "partitions_by_key",
+    "runnable_without_partitions",
+]
+
 
 def runnable_without_partitions(assets: dg.AssetsDefinition) -> dg.AssetsDefinition:
     """The assets, so that a run that names its entities instead of partitions can execute them.
@@ -34,6 +47,27 @@ class _EntityAssets(dg.AssetsDefinition):
     ) -> dg.AssetsDefinition:
         make = cast("Callable[..., dg.AssetsDefinition]", dg.AssetsDefinition.dagster_internal_init)
         return runnable_without_partitions(make(**attributes))
+
+
+def job_of_entities(job: AssetJob) -> AssetJob:
+    """The asset job without partitions: its runs name their entities in the run config.
+
+    Private because publicly a job of partitioned assets has their partitions: its run config would
+    be that of one partition, and the UI would ask for one before it launches the job.
+
+    Args:
+        job: made by `define_asset_job`.
+    """
+    fields = {name: getattr(job, name) for name in AssetJob.__annotations__}
+    return _JobOfEntities(**fields)
+
+
+class _JobOfEntities(AssetJob):
+    """Resolved as other asset jobs, but for the partitions."""
+
+    def resolve(self, *args: object, **kwargs: object) -> dg.JobDefinition:
+        resolve = cast("Callable[..., dg.JobDefinition]", super().resolve)
+        return resolve(*args, **kwargs)._copy(partitions_def=None)
 
 
 def finished_outputs(

@@ -1,0 +1,33 @@
+"""Which materialisations a run of partitions records again, because it skips them."""
+
+from collections.abc import Sequence
+
+from klio_dagster.core.plan import Decision, Plan
+from klio_dagster.defs.group import EntityGroup
+from klio_dagster.defs.knowledge import Gathered
+
+
+def known_already(
+    plan: Plan, gathered: Gathered, group: EntityGroup, partitions: Sequence[str]
+) -> dict[str, list[int]]:
+    """Asset key to the storage ids of what is neither computed nor failed in this run.
+
+    Args:
+        plan: what the run does.
+        gathered: what the plan was made from.
+        group: the group.
+        partitions: those Dagster waits for; some may not be in the plan (`entities: failed`).
+    """
+    known: dict[str, list[int]] = {}
+    for name, verdicts in plan.verdicts.items():
+        records = gathered.knowledge.records.get(name, {})
+        for entity in partitions:
+            verdict, record = verdicts.get(entity), records.get(entity)
+            if verdict is not None and verdict.decision is not Decision.SKIP:
+                continue
+            # What a live run has finished and not recorded has no storage id: its own event comes
+            # after Dagster planned ours, which is as good as a copy.
+            if record is None or record.failed or record.storage_id is None:
+                continue
+            known.setdefault(group.keys[name], []).append(record.storage_id)
+    return known
