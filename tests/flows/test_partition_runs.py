@@ -131,7 +131,7 @@ def test_the_runs_log_tells_how_far_it_is(
     assert run.log[0] == "computing 3 outputs"
     assert "3 done, 0 failed, 0 left of 3" in run.log
     assert run.log[-1] == "; ".join(
-        f"{asset}: 1 materialized, 2 skipped, 0 failed" for asset in all_of(0)
+        f"{asset}: 1 materialized, 2 skipped, 0 failed, 0 waiting" for asset in all_of(0)
     )
 
 
