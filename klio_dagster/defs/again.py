@@ -2,25 +2,27 @@
 
 from collections.abc import Sequence
 
-from klio_dagster.core.plan import Decision, Plan
+from klio_dagster.core.plan import Decision
 from klio_dagster.defs.group import EntityGroup
-from klio_dagster.defs.knowledge import Gathered
+from klio_dagster.defs.planning import Round
 
 
 def known_already(
-    plan: Plan, gathered: Gathered, group: EntityGroup, partitions: Sequence[str]
+    planned: Round, group: EntityGroup, partitions: Sequence[str]
 ) -> dict[str, list[int]]:
-    """Asset key to the storage ids of what is neither computed nor failed in this run.
+    """Asset key to the storage ids of what is neither computed nor failed in this round.
 
     Args:
-        plan: what the run does.
-        gathered: what the plan was made from.
+        planned: what the round does.
         group: the group.
         partitions: those Dagster waits for; some may not be in the plan (`entities: failed`).
     """
     known: dict[str, list[int]] = {}
-    for name, verdicts in plan.verdicts.items():
-        records = gathered.knowledge.records.get(name, {})
+    if not planned.is_first:
+        entities = set(planned.plan.entities)
+        partitions = [entity for entity in partitions if entity in entities]
+    for name, verdicts in planned.plan.verdicts.items():
+        records = planned.gathered.knowledge.records.get(name, {})
         for entity in partitions:
             verdict, record = verdicts.get(entity), records.get(entity)
             if verdict is not None and verdict.decision is not Decision.SKIP:

@@ -62,6 +62,7 @@ def execute(
     identity = RunIdentity.of_context(context)
     selected = group.names_of(key.to_user_string() for key in context.selected_asset_keys)
     keys = [group.keys[name] for name in selected]
+    partitioned = partitioned_outside(group, partitions_by_key(context))
     config = KlioRunConfig(**dict(context.op_execution_context.op_config or {}))
     adopt_store(store, context.instance, keys, allow_new=config.allow_new_ledger)
     # Also for runs from the UI: trying the whole run again would try what failed for good.
@@ -80,7 +81,8 @@ def execute(
             group=group,
             selected=selected,
             looked_at=looked_at(context, group),
-            partitioned=partitioned_outside(group, partitions_by_key(context)),
+            partitioned=partitioned,
+            partitions=planned_partitions(context),
             store=store,
             engine=engine,
             ledger=ledger,
@@ -117,10 +119,6 @@ def _under_claim(run: Run, max_wait_s: float) -> Summary:
     summary = Summary(first.plan, run.group.keys, refusals(first.plan))
     run.confirm()
     observe_sources(run.ledger, run.identity, run.group, first.gathered)
-    # While the claim still holds every entity: nobody makes anything newer than what is copied.
-    planned = planned_partitions(run.context)
-    known = known_already(first.plan, first.gathered, run.group, planned)
-    run.ledger.record_again(run.identity, known)
     _carry_out(run, first, summary)
     # Only now, with all own work recorded, for what others hold.
     waiting = first.plan.waiting()
@@ -141,6 +139,9 @@ def _under_claim(run: Run, max_wait_s: float) -> Summary:
 
 def _carry_out(run: Run, planned: Round, summary: Summary) -> None:
     """Compute and record one round."""
+    # While the claim still holds every entity: nobody makes anything newer than what is copied.
+    run.confirm()
+    run.ledger.record_again(run.identity, known_already(planned, run.group, run.partitions))
     _compute(run, planned, summary)
     failures = planned_failures(planned.plan, run.group, planned.gathered, run.work_id, time.time)
     run.confirm()

@@ -23,10 +23,12 @@ class Round:
     Args:
         gathered: what the plan was made from.
         plan: what to do.
+        is_first: it is about everything the run was asked for.
     """
 
     gathered: Gathered
     plan: Plan
+    is_first: bool = True
 
 
 def settled_round(run: Run, wanted: Wanted, selected: Sequence[str]) -> Round:
@@ -89,7 +91,7 @@ def next_round(
     entities = tuple(entity for entity in free if waiting[entity] == names)
     run.claim.renew()
     request = replace(wanted.request, entities=entities)
-    return settled_round(run, Wanted(request), names)
+    return replace(settled_round(run, Wanted(request), names), is_first=False)
 
 
 def _freed(run: Run, waiting: dict[str, tuple[str, ...]], deadline: float) -> Sequence[str]:

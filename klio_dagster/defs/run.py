@@ -23,6 +23,7 @@ class Run:
         selected: names of the assets that may run, upstream first.
         looked_at: names of the assets that are only checked again.
         partitioned: keys of the outside assets that have the group's partitions.
+        partitions: those for each of which Dagster waits for an event.
         store: where outputs and receipts lie.
         engine: options of the engine.
         ledger: Dagster's log.
@@ -36,6 +37,7 @@ class Run:
     selected: Sequence[str]
     looked_at: Sequence[str]
     partitioned: Collection[str]
+    partitions: Sequence[str]
     store: Store
     engine: dict[str, Any]
     ledger: Ledger
