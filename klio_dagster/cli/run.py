@@ -41,26 +41,48 @@ from klio_dagster.store.layout import OWN_FOLDER, failures_path
 @asking_options
 @select_option
 @click.option("--launch", is_flag=True, help="Put it into Dagster's run queue and print its id.")
+@click.option(
+    "--max-wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for entities another run is computing. Default: 900.",
+)
+@click.option(
+    "--new-ledger",
+    is_flag=True,
+    help="Start over in a store whose outputs another Dagster instance has recorded.",
+)
 @common
-def run(asked: Asked, select: str | None, launch: bool, as_json: bool, report: Report) -> int:
+def run(
+    asked: Asked,
+    select: str | None,
+    launch: bool,
+    max_wait: float | None,
+    new_ledger: bool,
+    as_json: bool,
+    report: Report,
+) -> int:
     """Compute what is missing, failed or stale; what is up to date is skipped.
 
     Without ids: the whole catalogue. With --json stdout ends with one object also when the run
     cannot go on: its "error" is the line on stderr, and counts that are not known are 0.
     """
     report.is_launch = launch
+    further: dict[str, Any] = {} if max_wait is None else {"max_wait_s": max_wait}
+    if new_ledger:
+        further["allow_new_ledger"] = True
     with open_project(select) as project:
         report.keys = [key for group in project.groups for key in group.keys]
         # All of them before the first one runs: an unknown id stops everything.
         numbers = [len(asked.request(project, group).entities) for group in project.groups]
         if launch:
-            _launch(project, asked, numbers, report)
+            _launch(project, asked, numbers, further, report)
             if not as_json:
                 click.echo("\n".join(report.run_ids))
             return 0
         with own_streams(quietly=not is_debug()) as terminal:
             for group, number in zip(project.groups, numbers, strict=True):
-                run_id = _create(project, group, asked, number)
+                run_id = _create(project, group, asked, number, further)
                 report.run_ids.append(run_id)
                 shown = None if as_json else terminal
                 with progress_shown(shown, group.group.name) as watch:
@@ -75,7 +97,7 @@ def run(asked: Asked, select: str | None, launch: bool, as_json: bool, report: R
 
 
 def run_config(
-    group: ProjectGroup, asked: Asked, named: Mapping[str, Any] | None = None
+    group: ProjectGroup, asked: Asked, named: Mapping[str, Any] | None, further: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """The run config that asks for the same; only what differs from its defaults.
 
@@ -83,8 +105,9 @@ def run_config(
         group: whose run it is for.
         asked: what the command line asks for.
         named: the part of the run config that names entities; the state when None.
+        further: more of it.
     """
-    config = dict(named or {"entities": asked.state})
+    config = {**(named or {"entities": asked.state}), **further}
     if asked.force:
         config["force"] = True
     if asked.rerun_on != ALL_CHANGES:
@@ -92,7 +115,13 @@ def run_config(
     return {"ops": {group.group.name: {"config": config}}}
 
 
-def _create(project: Project, group: ProjectGroup, asked: Asked, number: int) -> str:
+def _create(
+    project: Project,
+    group: ProjectGroup,
+    asked: Asked,
+    number: int,
+    further: Mapping[str, Any],
+) -> str:
     """Create the run of one group; nothing is computed yet."""
     named = None
     if asked.named is not None:
@@ -102,12 +131,18 @@ def _create(project: Project, group: ProjectGroup, asked: Asked, number: int) ->
         project.instance,
         group.location,
         [dg.AssetKey(key.split("/")) for key in group.keys],
-        run_config(group, asked, named),
+        run_config(group, asked, named, further),
         entity_run_tags(str(number) if asked.state == ALL else asked.state),
     )
 
 
-def _launch(project: Project, asked: Asked, numbers: Sequence[int], report: Report) -> None:
+def _launch(
+    project: Project,
+    asked: Asked,
+    numbers: Sequence[int],
+    further: Mapping[str, Any],
+    report: Report,
+) -> None:
     """Put a run of each group into the queue; none is made that could not go there.
 
     Raises:
@@ -120,7 +155,7 @@ def _launch(project: Project, asked: Asked, numbers: Sequence[int], report: Repo
             fix="remove run_coordinator from its dagster.yaml, or run without --launch",
         )
     for group, number in zip(project.groups, numbers, strict=True):
-        run_id = _create(project, group, asked, number)
+        run_id = _create(project, group, asked, number, further)
         report.run_ids.append(run_id)
         launching.enqueue(project.instance, run_id)
 

@@ -124,7 +124,7 @@ def _under_claim(run: Run, max_wait_s: float) -> Summary:
     waiting = first.plan.waiting()
     deadline = time.monotonic() + max_wait_s
     if waiting:
-        run.context.log.info(f"waiting for {len(waiting)} entities that other runs are computing")
+        run.context.log.info(f"waiting for other runs to finish {len(waiting)} of the entities")
     while waiting and (later := next_round(run, wanted, waiting, deadline)):
         _carry_out(run, later, summary)
         summary.plan = summary.plan.with_later(later.plan)

@@ -42,18 +42,18 @@ def claim(store: Store, entities: list[str]) -> OpenClaim:
     return opened
 
 
-def test_a_run_that_meets_a_live_claim_stops_with_one_line_naming_it(computed: Catalogue) -> None:
+def test_a_run_that_meets_a_live_claim_does_the_rest_and_says_what_waits(
+    computed: Catalogue,
+) -> None:
     unrelated = claim(computed.store, ["somebody"])
     holding = claim(computed.store, ["b"])
 
-    stopped = computed.run(tracks(factor=2), entities="all")
+    ran = computed.run(tracks(factor=2), entities="all", max_wait_s=0.0)
 
-    assert not stopped.success
-    assert stopped.error.startswith(
-        f"klio_dagster.errors.EntitiesInFlightError: run {holding.claim.run_id}:"
-        f" it is computing 1 of the entities asked for (process {os.getpid()} on "
-    )
-    assert stopped.error.endswith("; wait for it to end, or terminate it, then run again")
+    assert ran.success
+    assert ran.counts("materialized") == {"recording": 0, "mel": 1, "report": 1}
+    assert ran.counts("waiting") == all_of(1)
+    assert "waiting for other runs to finish 1 of the entities" in ran.log
     assert {state.claim.run_id for state in read_claims(computed.store)} == {
         unrelated.claim.run_id,
         holding.claim.run_id,
@@ -66,7 +66,9 @@ def test_a_run_that_has_not_planned_yet_holds_all_entities_of_its_assets(
 ) -> None:
     open_claim(computed.store, str(uuid4()), assets=["mel"])
 
-    assert not computed.run(tracks(), entities=["a"]).success
+    held = computed.run(tracks(), entities=["a"], max_wait_s=0.0)
+
+    assert held.counts("waiting") == {"recording": 0, "mel": 1, "report": 1}
     assert computed.run(tracks(), entities=["a"], select=["recording"]).success
 
 
