@@ -8,9 +8,12 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
+
+import pytest
 
 NOT_THERE = (
     "PostgreSQL's server programs are not installed (Debian: tools/debian-packages.sh brings them)"
@@ -25,6 +28,20 @@ def programs() -> Path | None:
         return Path(found).resolve().parent
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
     return next((folder for folder in reversed(folders) if (folder / "initdb").exists()), None)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> "Iterator[PostgresServer]":
+    """A running server; the tests that need it are skipped where it is not installed."""
+    folder = programs()
+    if folder is None:
+        pytest.skip(NOT_THERE)
+    server = PostgresServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 class PostgresServer:
@@ -73,10 +90,11 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def new_database(self) -> str:
-        """The URL of an empty database."""
+    def new_database(self, like: str = "template1") -> str:
+        """The URL of a database; empty unless it is to be like another one."""
         name = f"klio_{uuid4().hex[:12]}"
-        self.ask(f"create database {name}", self._url("postgres"))
+        template = like.rpartition("/")[2]
+        self.ask(f"create database {name} template {template}", self._url("postgres"))
         return self._url(name)
 
     def ask(self, statement: str, url: str) -> list[tuple]:

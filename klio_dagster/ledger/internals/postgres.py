@@ -5,7 +5,6 @@ last one's asset only, and writes everything else an event at a time. dagster-po
 Dagster: 0.29.N with 1.13.N.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -98,7 +97,7 @@ class PostgresLog:
 
     def each_of(self, values: Sequence[str]) -> Select[tuple[str]]:
         """For `IN`: bound as one value."""
-        listed = func.json_array_elements_text(cast(json.dumps(list(values)), JSON))
+        listed = func.json_array_elements_text(cast(list(values), JSON))
         return select(listed.table_valued(column("value", String)).c.value)
 
     def part(self, path: Sequence[str]) -> ColumnElement[str]:
