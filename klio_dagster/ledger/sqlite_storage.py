@@ -11,14 +11,12 @@ event_log_storage:
 The files and their schema are Dagster's: leave these lines out, and it goes on with them alone.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals import batch, sqlite
 
 
@@ -29,6 +27,16 @@ class KlioSqliteEventLogStorage(sqlite.Storage):
     range are batches where `DAGSTER_EVENT_BATCH_SIZE` is set, as `klio dev` does.
     """
 
+    def __init__(
+        self,
+        base_dir: str | None = None,
+        inst_data: Any = None,  # noqa: ANN401 - Dagster's, without a public name
+    ) -> None:
+        if base_dir is not None:
+            super().__init__(base_dir, inst_data)
+        else:  # where that is, only the instance knows
+            self._inst_data = inst_data
+
     @classmethod
     def config_type(cls) -> dict[str, Any]:
         """`base_dir`: where Dagster keeps it, `history/runs` in its home, when left out."""
@@ -37,15 +45,18 @@ class KlioSqliteEventLogStorage(sqlite.Storage):
     @classmethod
     def from_config_value(
         cls,
-        inst_data: Any,  # noqa: ANN401 - Dagster's, without a public name
+        inst_data: Any,  # noqa: ANN401 - the same
         config_value: Any,  # noqa: ANN401 - the same
     ) -> "KlioSqliteEventLogStorage":
-        """Made by Dagster from `dagster.yaml`.
+        """Made by Dagster from `dagster.yaml`."""
+        return cls(config_value.get("base_dir"), inst_data)
 
-        Raises:
-            ConfigError: neither `base_dir` nor DAGSTER_HOME says where it is.
-        """
-        return cls(config_value.get("base_dir") or _in_home(), inst_data=inst_data)
+    def register_instance(self, instance: dg.DagsterInstance) -> None:
+        """Told by Dagster whose storage it is, before anything is asked of it."""
+        if not hasattr(self, "_base_dir"):
+            folder = Path(instance.root_directory) / "history" / "runs"
+            super().__init__(str(folder), self._inst_data)
+        super().register_instance(instance)
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Write an event of any kind, in one transaction."""
@@ -62,14 +73,3 @@ class KlioSqliteEventLogStorage(sqlite.Storage):
     def _is_migrated(self) -> bool:
         self._known_migrated = getattr(self, "_known_migrated", False) or batch.is_migrated(self)
         return self._known_migrated
-
-
-def _in_home() -> str:
-    home = os.environ.get("DAGSTER_HOME")
-    if not home:
-        raise ConfigError(
-            "base_dir is not given and DAGSTER_HOME is not set",
-            where="dagster.yaml: event_log_storage",
-            fix="set one of them",
-        )
-    return str(Path(home).expanduser() / "history" / "runs")

@@ -17,7 +17,7 @@ KINDS = [
 OURS = ["klio-sqlite", pytest.param("klio-postgres", marks=pytest.mark.postgres)]
 
 
-def settings(kind: str, folder: Path, url: str | None) -> Mapping:
+def settings(kind: str, url: str | None) -> Mapping:
     """What `dagster.yaml` says for a storage."""
     match kind:
         case "sqlite":
@@ -27,7 +27,6 @@ def settings(kind: str, folder: Path, url: str | None) -> Mapping:
                 "event_log_storage": {
                     "module": "klio_dagster.ledger.sqlite_storage",
                     "class": "KlioSqliteEventLogStorage",
-                    "config": {"base_dir": str(folder / "history" / "runs")},
                 }
             }
         case "postgres":
@@ -46,7 +45,7 @@ def settings(kind: str, folder: Path, url: str | None) -> Mapping:
 
 def opened(kind: str, folder: Path, url: str | None) -> dg.DagsterInstance:
     """An instance with this storage."""
-    return dg.DagsterInstance.local_temp(str(folder), overrides=settings(kind, folder, url))
+    return dg.DagsterInstance.local_temp(str(folder), overrides=settings(kind, url))
 
 
 def tables(folder: Path, url: str | None, names: Sequence[str], ask) -> dict[str, list]:

@@ -246,7 +246,7 @@ def test_a_database_our_storage_made_has_dagsters_schema(kind, server, stock, tm
 def test_dagsters_migration_runs_over_our_storage(kind, url, instance, tmp_path):
     run = new_run()
     instance.event_log_storage.store_event_batch([made(run, RECORDING, "a")])
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings(kind, tmp_path, url)))
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings(kind, url)))
 
     done = subprocess.run(
         [sys.executable, "-m", "dagster", "instance", "migrate"],

@@ -66,7 +66,9 @@ class PostgresServer:
         self._server: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it, unless it runs, and wait until it answers."""
+        if self._server is not None:
+            return
         arguments = [str(self._programs / "postgres"), "-D", self._data]
         arguments += ["-h", "127.0.0.1", "-p", str(self.port)]
         arguments += [word for setting in self._settings for word in ("-c", setting)]
