@@ -152,7 +152,7 @@ def _fill_checks(connection: Connection, events: Sequence[Stored]) -> None:
             new.append(row)  # of no run: a history, a row each
     if new:
         columns = dict.fromkeys(name for row in new for name in row)
-        connection.execute(_CHECKED.insert(), [columns | row for row in new])
+        connection.execute(_CHECKED.insert(), [{**columns, **row} for row in new])
     if results:
         rows = list(results.values())
         insert = _dialect(connection).insert(_CHECKED)

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC
 from functools import partial, reduce
 from operator import getitem
@@ -19,12 +18,11 @@ from dagster._core.events import (
 from dagster._core.storage.event_log.schema import AssetEventTagsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import ColumnElement, Executable, Select, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from klio_dagster.errors import LedgerError
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.internals.batch import EVENTS, is_migrated
 from klio_dagster.ledger.internals.batch import Make as MakeEntry
+from klio_dagster.ledger.internals.failures import clear_errors
 from klio_dagster.ledger.internals.sqlite import SqliteLog
 from klio_dagster.ledger.internals.sqlite import Storage as SqliteStorage
 
@@ -119,7 +117,7 @@ def store_events(
     Raises:
         LedgerError: the event log cannot be written.
     """
-    with _clear_errors():
+    with clear_errors():
         entries = [partial(_entry, run, timestamp, make) for timestamp, make in makers]
         _log(instance).store(run.run_id, entries)
 
@@ -183,7 +181,7 @@ def newest_events(
     """
     log = _log(instance)
     path = (*_ABOUT[kind], part)
-    with _clear_errors():
+    with clear_errors():
         newest = cast(
             "SqlEventLogStorage", instance.event_log_storage
         )._latest_event_ids_by_partition_subquery(
@@ -232,7 +230,7 @@ def data_versions(
         )
         .order_by(EVENTS.c.id)
     )
-    with _clear_errors():
+    with clear_errors():
         yield from ((row[0], row[1], row[2]) for row in log.rows(query))
 
 
@@ -253,28 +251,3 @@ def _log(instance: dg.DagsterInstance) -> Log:
     log = log_of(instance.event_log_storage)
     assert log is not None, "callers ask `batches` first"
     return log
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
-        raise _ledger_error(said) from error
-    except Exception as error:
-        # Of dagster-postgres, which need not be installed.
-        if type(error).__name__ != "DagsterPostgresException":
-            raise
-        raise _ledger_error(str(error.__cause__ or error).splitlines()[0]) from error
-
-
-def _ledger_error(said: str) -> LedgerError:
-    if "database is locked" in said or "lock timeout" in said:
-        what = "another process kept Dagster's event log locked for too long"
-        fix = "end that process"
-    else:
-        what = f"Dagster's event log did not work: {said}"
-        fix = "see that its disk has room and, if it is on a server, that this one answers"
-    kept = "; what was computed is kept, and the next run records it"
-    return LedgerError(what, where="DAGSTER_HOME", fix=fix + kept)

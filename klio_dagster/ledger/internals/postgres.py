@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import dagster as dg
 from dagster_postgres import PostgresEventLogStorage
@@ -44,6 +45,7 @@ T = TypeVar("T")
 _GIVE_UP_AFTER_S = 60.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
+_GIVEN_UP: WeakSet[PostgresEventLogStorage] = WeakSet()
 # One for all who write batches: any number that nobody else locks.
 _LOCK = 0x6B6C696F
 # A process that stands still in its transaction is dropped by the server before others give up.
@@ -80,7 +82,7 @@ class PostgresLog:
                 self._write(connection, makers, given)
 
         if makers:
-            _persistently(write)
+            _persistently(self._storage, write)
 
     def store_entries(self, entries: Sequence[dg.EventLogEntry]) -> None:
         """Write events that Dagster made."""
@@ -93,7 +95,7 @@ class PostgresLog:
             with self._storage.index_connection() as connection:
                 return connection.execute(query).all()
 
-        yield from _persistently(read)
+        yield from _persistently(self._storage, read)
 
     def each_of(self, values: Sequence[str]) -> Select[tuple[str]]:
         """For `IN`: bound as one value."""
@@ -134,22 +136,32 @@ def _has_event(connection: Connection, storage_id: int) -> bool:
     )
 
 
-def _persistently(do: Callable[[], T]) -> T:
+def _persistently(storage: PostgresEventLogStorage, do: Callable[[], T]) -> T:
     """Do it, and again with growing pauses as long as the server cannot be reached.
+
+    Who waited in vain once waits no more until it has answered: a run that ends because of that
+    has some more events to write.
 
     Raises:
         DagsterPostgresException: no connection for too long.
         DBAPIError: the same, or what the server says.
     """
+    patience_s = 0.0 if storage in _GIVEN_UP else _GIVE_UP_AFTER_S
     started = time.monotonic()
     pause = _FIRST_PAUSE_S
     while True:
         try:
-            return do()
+            done = do()
         except (DagsterPostgresException, DBAPIError) as error:
             is_lost = isinstance(error, DagsterPostgresException) or error.connection_invalidated
-            if not is_lost or time.monotonic() - started + pause > _GIVE_UP_AFTER_S:
+            if is_lost and time.monotonic() - started + pause > patience_s:
+                _GIVEN_UP.add(storage)
                 raise
+            if not is_lost:
+                raise
+        else:
+            _GIVEN_UP.discard(storage)
+            return done
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_S)
 
