@@ -41,11 +41,13 @@ from event_logs as log, asset_event_tags as tag where log.partition <> 'track 0'
 def main() -> None:
     """Fill an event log of each kind and read from it."""
     rows: list[list[object]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        with opened("sqlite", Path(folder), None) as instance:
-            record_one(instance)
-            fill_sqlite(Path(folder) / "history" / "runs" / "index.db")
-            rows += measured("SQLite", instance)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        opened("sqlite", Path(folder), None) as instance,
+    ):
+        record_one(instance)
+        fill_sqlite(Path(folder) / "history" / "runs" / "index.db")
+        rows += measured("SQLite", instance)
     programs_folder = programs()
     if programs_folder:
         server = PostgresServer(programs_folder)
@@ -97,8 +99,8 @@ def record_one(instance: dg.DagsterInstance) -> None:
 def fill_sqlite(index: Path) -> None:
     """Copy it in a SQLite file."""
     numbers = (
-        "with recursive numbers(number) as"
-        f" (select 1 union all select number + 1 from numbers where number < {RECORDED - 1})"
+        "with recursive numbers(number) as (select 1 union all"  # noqa: S608 - a constant
+        f" select number + 1 from numbers where number < {RECORDED - 1})"
     )
     with closing(sqlite3.connect(index)) as connection, connection:
         connection.execute(numbers + COPY)
@@ -107,7 +109,7 @@ def fill_sqlite(index: Path) -> None:
 
 def fill_postgres(server: PostgresServer, url: str) -> None:
     """Copy it in a database."""
-    numbers = f"(select generate_series(1, {RECORDED - 1}) as number) as numbers"  # noqa: S608
+    numbers = f"(select generate_series(1, {RECORDED - 1}) as number) as numbers"
     server.ask(COPY.replace("numbers", numbers, 1), url)
     server.ask(COPY_TAGS, url)
     server.ask("vacuum analyze", url)

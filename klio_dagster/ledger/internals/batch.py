@@ -22,6 +22,7 @@ from dagster._core.storage.event_log.schema import (
     SqlEventLogStorageTable,
 )
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from sqlalchemy import ColumnElement, Executable, Subquery, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
@@ -75,6 +76,13 @@ def is_across_runs(entry: dg.EventLogEntry) -> bool:
 def stored(storage: SqlEventLogStorage, entry: dg.EventLogEntry, storage_id: int) -> Stored:
     """The event with its row, as the storage itself would write it."""
     return Stored(entry, storage_id, storage._event_to_row(entry))
+
+
+def parts(newest: Subquery, part: ColumnElement[str]) -> Executable:
+    """Asks for partition, storage id, timestamp and a part of the events that `newest` names."""
+    return select(EVENTS.c.partition, EVENTS.c.id, EVENTS.c.timestamp, part).join(
+        newest, newest.c.id == EVENTS.c.id
+    )
 
 
 def fill_side_tables(

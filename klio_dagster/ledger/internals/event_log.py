@@ -17,7 +17,7 @@ from dagster._core.events import (
 )
 from dagster._core.storage.event_log.schema import AssetEventTagsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from sqlalchemy import ColumnElement, Executable, Select, select
+from sqlalchemy import Executable, Select, Subquery, select
 
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.internals.batch import EVENTS, is_migrated
@@ -76,8 +76,8 @@ class Log(Protocol):
         """For `IN`: bound as one value."""
         ...
 
-    def part(self, path: Sequence[str]) -> ColumnElement[str]:
-        """A part of a stored event and its run id, as a JSON list; or the event as a whole."""
+    def parts(self, newest: Subquery, path: Sequence[str]) -> Iterator[Sequence[Any]]:
+        """Partition, id, timestamp, and a part of each event with its run id, as a JSON list."""
         ...
 
 
@@ -191,10 +191,7 @@ def newest_events(
             asset_partitions=None if partitions is None else cast("Any", log.each_of(partitions)),
         )
         # Only a part of a body of some kilobytes is wanted, so the database takes it out.
-        query = select(EVENTS.c.partition, EVENTS.c.id, EVENTS.c.timestamp, log.part(path)).join(
-            newest, newest.c.id == EVENTS.c.id
-        )
-        for partition, storage_id, timestamp, found in log.rows(query):
+        for partition, storage_id, timestamp, found in log.parts(newest, path):
             value = json.loads(found)
             if isinstance(value, dict):
                 value = [reduce(getitem, path, value), value["run_id"]]

@@ -15,10 +15,10 @@ import dagster as dg
 from dagster_postgres import PostgresEventLogStorage
 from dagster_postgres.utils import DagsterPostgresException, pg_url_from_config
 from sqlalchemy import (
-    ColumnElement,
     Executable,
     Select,
     String,
+    Subquery,
     Text,
     case,
     cast,
@@ -28,13 +28,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
 from klio_dagster.ledger.internals.batch import (
     EVENTS,
     Make,
     fill_side_tables,
     is_across_runs,
+    parts,
     stored,
 )
 
@@ -102,12 +103,19 @@ class PostgresLog:
         listed = func.json_array_elements_text(cast(list(values), JSON))
         return select(listed.table_valued(column("value", String)).c.value)
 
-    def part(self, path: Sequence[str]) -> ColumnElement[str]:
-        """A part of a stored event and its run id, as a JSON list; or the event as a whole."""
-        event = cast(EVENTS.c.event, JSON)
-        parts = func.json_build_array(event[tuple(path)], EVENTS.c.run_id)
-        is_json = EVENTS.c.event.op("!~")(_NOT_JSON)
-        return case((is_json, cast(parts, Text)), else_=EVENTS.c.event)
+    def parts(self, newest: Subquery, path: Sequence[str]) -> Iterator[Sequence[Any]]:
+        """Partition, id, timestamp, and a part of each event with its run id, as a JSON list.
+
+        Where one of them is no JSON to PostgreSQL, such events come as a whole. Looking for them
+        takes as long as everything else, so it is done only then.
+        """
+        part = cast(EVENTS.c.event, JSON)[tuple(path)]
+        found = cast(func.json_build_array(part, EVENTS.c.run_id), Text)
+        try:
+            yield from self.rows(parts(newest, found))
+        except DataError:
+            is_json = EVENTS.c.event.op("!~")(_NOT_JSON)
+            yield from self.rows(parts(newest, case((is_json, found), else_=EVENTS.c.event)))
 
     def _write(self, connection: Connection, makers: Sequence[Make], ids: Sequence[int]) -> None:
         events = [

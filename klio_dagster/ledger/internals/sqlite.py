@@ -12,11 +12,11 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from sqlalchemy import (
-    ColumnElement,
     Executable,
     MetaData,
     Select,
     String,
+    Subquery,
     case,
     column,
     func,
@@ -30,6 +30,7 @@ from klio_dagster.ledger.internals.batch import (
     Stored,
     fill_side_tables,
     is_across_runs,
+    parts,
     stored,
 )
 
@@ -88,13 +89,14 @@ class SqliteLog:
         listed = func.json_each(json.dumps(list(values))).table_valued(column("value", String))
         return select(listed.c.value)
 
-    def part(self, path: Sequence[str]) -> ColumnElement[str]:
-        """A part of a stored event and its run id, as a JSON list; or the event as a whole.
+    def parts(self, newest: Subquery, path: Sequence[str]) -> Iterator[Sequence[Any]]:
+        """Partition, id, timestamp, and a part of each event with its run id, as a JSON list.
 
         SQLite does not know NaN, which Dagster stores in metadata: then the event comes as a whole.
         """
-        parts = func.json_extract(EVENTS.c.event, "$." + ".".join(path), "$.run_id")
-        return case((func.json_valid(EVENTS.c.event), parts), else_=EVENTS.c.event)
+        found = func.json_extract(EVENTS.c.event, "$." + ".".join(path), "$.run_id")
+        part = case((func.json_valid(EVENTS.c.event), found), else_=EVENTS.c.event)
+        return self.rows(parts(newest, part))
 
     def _write(self, connection: Connection, makers: Sequence[Make]) -> None:
         number = connection.execute(select(func.max(EVENTS.c.id))).scalar() or 0
