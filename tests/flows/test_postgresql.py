@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.cli.conftest import Project
+from tests.docs.page import ROOT, blocks
 from tests.ledger.storages import settings
 
 CLIPS = 40
@@ -84,3 +85,14 @@ def test_a_server_that_is_away_is_one_line(project, postgres_server):
     assert done.err.splitlines()[-1].startswith("DAGSTER_HOME")
     assert "server" in done.err.splitlines()[-1]
     assert "Traceback" not in done.err
+
+
+def test_the_settings_of_the_page_are_those_of_our_storage(tmp_path, url, monkeypatch):
+    (shown,) = blocks(ROOT / "docs" / "how-to" / "use-postgresql.md")
+    (tmp_path / "dagster.yaml").write_text(shown.text)
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        used = type(instance.event_log_storage)
+
+    assert used.__name__ == "KlioPostgresEventLogStorage"
