@@ -25,7 +25,8 @@ def ending(error: BaseException, *, debug: bool) -> Ending:
         error: any.
         debug: its traceback is shown too.
     """
-    match _of_the_event_log(error) or error:
+    error = _of_the_event_log(error) or error
+    match error:
         case click.ClickException():
             said = getattr(error, "ctx", None) or click.get_current_context(silent=True)
             command = said.command_path if said else "klio"
@@ -34,8 +35,8 @@ def ending(error: BaseException, *, debug: bool) -> Ending:
         case KeyboardInterrupt() | click.Abort():
             line = "klio: interrupted; what was finished is recorded, run again to go on"
             code = INTERRUPTED
-        case KlioError() as ours:
-            line, code = str(ours), SOME_FAILED if isinstance(ours, RunError) else USAGE
+        case KlioError():
+            line, code = str(error), SOME_FAILED if isinstance(error, RunError) else USAGE
         case _:
             hint = "" if debug else "; --debug shows where"
             line, code = f"klio: unexpected {type(error).__name__}: {error}{hint}", USAGE
