@@ -13,7 +13,7 @@ SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)
 DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-versions lint bench screenshots clean distclean
+.PHONY: help setup demo dev test test-slow test-versions lint bench bench-scale screenshots clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ lint: $(SETUP) ## format, rules, types, directions between the rooms, sizes, pub
 
 bench: $(SETUP) ## every budget beside its baseline: a table, and JSON in benchmarks/results
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-scale: $(SETUP) $(DEBIAN) ## the same with 100,000 and 1,000,000 entities (minutes, gigabytes)
+	@$(BIN)/python benchmarks/run.py --scale $(ARGS)
 
 screenshots: $(SETUP) $(DEBIAN) ## the pictures of the UI in docs/images, taken anew
 	@$(BIN)/python tools/screenshots.py

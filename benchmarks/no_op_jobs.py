@@ -6,3 +6,8 @@ from klio_dagster.core.entity import Entity
 def nothing(entity: Entity) -> dict[str, str]:
     """The id, as an output has to be something."""
     return {"id": entity.id}
+
+
+def passed_on(entity: Entity, first: dict[str, str], value: int) -> dict[str, str | int]:  # noqa: ARG001 - one entity's
+    """The id of the input, and a number that tells one output from another."""
+    return {**first, "value": value}

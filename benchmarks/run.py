@@ -1,4 +1,7 @@
-"""Runs the benchmarks one after another: `make bench`, or `make bench ARGS="no_op memory"`."""
+"""Runs the benchmarks one after another: `make bench`, or `make bench ARGS="no_op memory"`.
+
+Those of `scale/` are run by `make bench-scale`.
+"""
 
 import subprocess
 import sys
@@ -8,11 +11,11 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 
 
-def benchmarks() -> list[str]:
-    """The scripts that can be run by themselves, in alphabetical order."""
+def benchmarks(folder: Path) -> list[str]:
+    """The scripts of a folder that can be run by themselves, in alphabetical order."""
     return sorted(
         path.stem
-        for path in FOLDER.glob("*.py")
+        for path in folder.glob("*.py")
         if path.name != Path(__file__).name
         and '__name__ == "__main__"' in path.read_text(encoding="utf-8")
     )
@@ -24,7 +27,10 @@ def main(asked: list[str]) -> int:
     Returns:
         The exit code: 0, 1 if a benchmark failed, 2 if one is not known.
     """
-    known = benchmarks()
+    is_scale = asked[:1] == ["--scale"]
+    asked = asked[is_scale:]
+    package = "benchmarks.scale" if is_scale else "benchmarks"
+    known = benchmarks(FOLDER / "scale" if is_scale else FOLDER)
     unknown = sorted(set(asked) - set(known))
     if unknown:
         print(f"bench: no benchmark '{unknown[0]}'; there are {', '.join(known)}", file=sys.stderr)
@@ -33,7 +39,7 @@ def main(asked: list[str]) -> int:
     for name in asked or known:
         started = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}"], cwd=FOLDER.parent, check=False
+            [sys.executable, "-m", f"{package}.{name}"], cwd=FOLDER.parent, check=False
         )
         print(f"{name}: {time.perf_counter() - started:.0f} s\n", flush=True)
         if done.returncode:

@@ -5,6 +5,8 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.services.postgres"]
+
 # Read by Dagster or by us; a developer's own values must not change a test's result. The byte code
 # is ours to write: the processes that tests start would compile Dagster and Beam again each time.
 for name in (

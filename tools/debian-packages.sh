@@ -1,8 +1,8 @@
 #!/bin/sh
-# The Debian packages that pip cannot bring, all of them here: Chromium for the browser tests.
-# (libsndfile is inside the soundfile wheel.) Installs what is missing; never fails, because
-# everything but the browser tests works without.
-packages="chromium"
+# The Debian packages that pip cannot bring, all of them here: Chromium for the browser tests,
+# PostgreSQL for those of its storage, which start a server of their own. (libsndfile is inside the
+# soundfile wheel.) Installs what is missing; never fails, because all other tests work without.
+packages="chromium postgresql"
 
 missing=""
 for package in $packages; do

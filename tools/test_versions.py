@@ -19,7 +19,7 @@ WHAT_DAGSTER_BREAKS = ("tests/ledger", "tests/defs", "tests/contract/test_import
 SMOKE = ("tests/contract/test_public_names.py", "tests/core", "tests/engine/test_chain.py")
 # 1.13.N of Dagster goes with 0.29.N of its libraries.
 FAMILY = ("dagster", "dagster-dg-cli", "dagster-webserver")
-LIBRARIES = ("dagster-gcp",)
+LIBRARIES = ("dagster-gcp", "dagster-postgres")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

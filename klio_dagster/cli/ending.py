@@ -25,6 +25,7 @@ def ending(error: BaseException, *, debug: bool) -> Ending:
         error: any.
         debug: its traceback is shown too.
     """
+    error = _of_the_event_log(error) or error
     match error:
         case click.ClickException():
             said = getattr(error, "ctx", None) or click.get_current_context(silent=True)
@@ -40,3 +41,12 @@ def ending(error: BaseException, *, debug: bool) -> Ending:
             hint = "" if debug else "; --debug shows where"
             line, code = f"klio: unexpected {type(error).__name__}: {error}{hint}", USAGE
     return Ending(" ".join(line.split()), code)
+
+
+def _of_the_event_log(error: BaseException) -> KlioError | None:
+    """An error of Dagster's own reads and writes as ours."""
+    if isinstance(error, KlioError) or not isinstance(error, Exception):
+        return None
+    from klio_dagster.ledger.internals.failures import ledger_error  # loads SQLAlchemy
+
+    return ledger_error(error)

@@ -18,18 +18,30 @@ run_queue:
   max_concurrent_runs: 1
   dequeue_interval_seconds: 1
 
+# Dagster's own files, written in batches. Without these lines runs over long ranges start slowly.
+event_log_storage:
+  module: klio_dagster.ledger.sqlite_storage
+  class: KlioSqliteEventLogStorage
+
 # Gives up on runs that neither start nor end.
 run_monitoring:
   enabled: true
 """
 
 
+# Events at once: what Dagster plans for a run over a range, and how long that locks the log.
+_EVENT_BATCH_SIZE = "1000"
+
+
 def ensure_home(project: Path) -> Path:
     """Dagster's home, made and filled if it is ours and not there; set in the environment.
+
+    Set there too, unless it is: that Dagster writes events in batches, which it does not by itself.
 
     Raises:
         ConfigError: DAGSTER_HOME names no folder, or `.klio/` cannot be made.
     """
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _EVENT_BATCH_SIZE)
     given = os.environ.get("DAGSTER_HOME")
     if given:
         home = Path(given).expanduser()

@@ -21,6 +21,12 @@ from tests.ledger.catalogue import (
     new_run,
     recording,
 )
+from tests.ledger.storages import KINDS
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def kind(request):
+    return request.param
 
 
 def public_names(thing):
@@ -32,7 +38,8 @@ def test_every_ledger_answers_the_whole_protocol(kind):
     assert public_names(Ledger) <= public_names(kind)
 
 
-def test_a_sqlite_event_log_is_written_in_batches(instance):
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_event_log_in_sqlite_or_postgresql_is_written_in_batches(instance):
     assert isinstance(ledger_of(instance, describe=metadata_of), BatchedLedger)
 
 

@@ -1,0 +1,212 @@
+"""The rows of a batch of events in all of Dagster's tables, whatever database keeps them.
+
+Private because Dagster fills these tables one event at a time, in several transactions an event.
+Only the tables' definitions and the storage's own functions from an event to a row are used, so
+that what a new Dagster adds to a row is in ours too.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import dagster as dg
+from dagster._core.events import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    EVENT_TYPE_TO_PIPELINE_RUN_STATUS,
+    DagsterEventType,
+)
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    AssetKeyTable,
+    SqlEventLogStorageTable,
+)
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from sqlalchemy import ColumnElement, Executable, Subquery, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+Make = Callable[[int], dg.EventLogEntry]
+"""An event, made once its storage id is known."""
+
+EVENTS = SqlEventLogStorageTable
+_CHECKED = AssetCheckExecutionsTable
+# What the table's unique index knows an execution by.
+_EXECUTION = ("asset_key", "check_name", "run_id", "partition")
+_EVALUATED = DagsterEventType.ASSET_CHECK_EVALUATION
+
+
+class Stored(NamedTuple):
+    """An event on its way into the tables."""
+
+    entry: dg.EventLogEntry
+    storage_id: int
+    row: Mapping[str, Any]
+    """Its row of `event_logs`, without the id."""
+
+
+def is_migrated(storage: SqlEventLogStorage) -> bool:
+    """Whether the database has all tables and columns that a batch fills."""
+    return (
+        storage.has_table(AssetEventTagsTable.name)
+        and storage.has_asset_key_index_cols()
+        and storage.supports_asset_checks
+    )
+
+
+def is_asset_event(entry: dg.EventLogEntry) -> bool:
+    """Whether an asset's pages and plans are made from this event."""
+    event = entry.dagster_event
+    return event is not None and event.event_type in ASSET_EVENTS and event.asset_key is not None
+
+
+def is_check_event(entry: dg.EventLogEntry) -> bool:
+    """Whether the event is of an asset check, planned or evaluated."""
+    event = entry.dagster_event
+    return event is not None and event.event_type in ASSET_CHECK_EVENTS
+
+
+def is_across_runs(entry: dg.EventLogEntry) -> bool:
+    """Whether Dagster looks for the event without knowing its run."""
+    event = entry.dagster_event
+    is_status = event is not None and event.event_type in EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+    return is_status or is_asset_event(entry) or is_check_event(entry)
+
+
+def stored(storage: SqlEventLogStorage, entry: dg.EventLogEntry, storage_id: int) -> Stored:
+    """The event with its row, as the storage itself would write it."""
+    return Stored(entry, storage_id, storage._event_to_row(entry))
+
+
+def parts(newest: Subquery, part: ColumnElement[str]) -> Executable:
+    """Asks for partition, storage id, timestamp and a part of the events that `newest` names."""
+    return select(EVENTS.c.partition, EVENTS.c.id, EVENTS.c.timestamp, part).join(
+        newest, newest.c.id == EVENTS.c.id
+    )
+
+
+def fill_side_tables(
+    connection: Connection, storage: SqlEventLogStorage, events: Sequence[Stored]
+) -> None:
+    """Write what the other tables say of events: tags, assets, check executions.
+
+    Args:
+        connection: in the transaction that writes the events.
+        storage: theirs.
+        events: across runs, in their order.
+    """
+    of_assets = [event for event in events if is_asset_event(event.entry)]
+    tags = [row for event in of_assets for row in _tag_rows(storage, event)]
+    if tags:
+        connection.execute(AssetEventTagsTable.insert(), tags)
+    for key, values in _asset_rows(storage, of_assets):
+        _upsert_asset(connection, key, values)
+    _fill_checks(connection, [event for event in events if is_check_event(event.entry)])
+
+
+def _tag_rows(storage: SqlEventLogStorage, event: Stored) -> Iterable[dict[str, Any]]:
+    for key, value in storage._tags_for_asset_event(event.entry).items():
+        yield {
+            "event_id": event.storage_id,
+            "asset_key": event.row["asset_key"],
+            "key": key,
+            "value": value,
+            "event_timestamp": event.row["timestamp"],
+        }
+
+
+def _asset_rows(
+    storage: SqlEventLogStorage, events: Sequence[Stored]
+) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """What the row of each asset says after these events, as if they had come one by one."""
+    last: dict[tuple[str, str], Stored] = {}
+    for event in events:
+        kind = (event.row["asset_key"], event.row["dagster_event_type"])
+        last.pop(kind, None)  # to the end: the later kind overwrites the earlier
+        last[kind] = event
+    assets: dict[str, dict[str, Any]] = {}
+    for (key, _), event in last.items():
+        values = storage._get_asset_entry_values(event.entry, event.storage_id, True)
+        assets.setdefault(key, {}).update(values)
+    return sorted(assets.items(), key=lambda asset: asset[0])  # one order for all: no deadlock
+
+
+def _upsert_asset(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
+    row = _dialect(connection).insert(AssetKeyTable).values(asset_key=key, **values)
+    same = [AssetKeyTable.c.asset_key]
+    connection.execute(
+        row.on_conflict_do_update(index_elements=same, set_=dict(values))
+        if values
+        else row.on_conflict_do_nothing(index_elements=same)
+    )
+
+
+def _dialect(connection: Connection) -> Any:  # noqa: ANN401 - either module has these words
+    return sqlite if connection.dialect.name == "sqlite" else postgresql
+
+
+def _fill_checks(connection: Connection, events: Sequence[Stored]) -> None:
+    """Plan checks, and note their results on the rows that were planned, where there are any."""
+    new: list[Mapping[str, Any]] = []
+    results: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    for event in events:
+        if event.entry.get_dagster_event().event_type is not _EVALUATED:
+            new += _planned_rows(event)
+            continue
+        row = _evaluation_row(event)
+        if row["partition"] is not None:
+            results[tuple(row[name] for name in _EXECUTION)] = row  # the last one counts
+        elif not row["run_id"] or not _changed(connection, row):
+            new.append(row)  # of no run: a history, a row each
+    if new:
+        columns = dict.fromkeys(name for row in new for name in row)
+        connection.execute(_CHECKED.insert(), [{**columns, **row} for row in new])
+    if results:
+        rows = list(results.values())
+        insert = _dialect(connection).insert(_CHECKED)
+        values = {name: insert.excluded[name] for name in rows[0] if name not in _EXECUTION}
+        upsert = insert.on_conflict_do_update(index_elements=_EXECUTION, set_=values)
+        connection.execute(upsert, rows)
+
+
+def _changed(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Note the result of a check without partition: there, the table knows no two rows as equal."""
+    same = [_CHECKED.c[name] == row[name] for name in _EXECUTION]
+    return connection.execute(_CHECKED.update().where(*same).values(**row)).rowcount > 0
+
+
+def _planned_rows(event: Stored) -> Iterable[dict[str, Any]]:
+    planned = cast("Any", event.entry.get_dagster_event().event_specific_data)
+    subset = planned.partitions_subset
+    for partition in subset.get_partition_keys() if subset else [None]:
+        yield {
+            "asset_key": planned.asset_key.to_string(),
+            "check_name": planned.check_name,
+            "partition": partition,
+            "execution_status": "PLANNED",
+            **_execution(event),
+        }
+
+
+def _evaluation_row(event: Stored) -> dict[str, Any]:
+    evaluation = cast(
+        "dg.AssetCheckEvaluation", event.entry.get_dagster_event().event_specific_data
+    )
+    about = evaluation.target_materialization_data
+    return {
+        "asset_key": evaluation.asset_key.to_string(),
+        "check_name": evaluation.check_name,
+        "partition": evaluation.partition,
+        "execution_status": "SUCCEEDED" if evaluation.passed else "FAILED",
+        "materialization_event_storage_id": about.storage_id if about else None,
+        **_execution(event),
+    }
+
+
+def _execution(event: Stored) -> dict[str, Any]:
+    return {
+        "run_id": event.row["run_id"],
+        "evaluation_event": event.row["event"],
+        "evaluation_event_timestamp": event.row["timestamp"],
+        "evaluation_event_storage_id": event.storage_id,
+    }
