@@ -59,9 +59,7 @@ def test_a_catalogue_that_is_up_to_date_has_no_news():
             with_attempt(TRIED._replace(input_versions={})), (), id="killed-before-it-knew-inputs"
         ),
         pytest.param(
-            with_attempt(FailedAttempt("input_missing", "c1")),
-            ("one",),
-            id="its-input-is-there-now",
+            with_attempt(FailedAttempt("input_missing", "c1")), ("one",), id="its-input-is-there-now"
         ),
         pytest.param(with_record("features", "one", LEFT), ("one",), id="its-upstream-is-mended"),
     ],
