@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import click
 import dagster as dg
@@ -97,10 +97,11 @@ def _outputs(groups: Sequence[ProjectGroup]) -> Iterator[Output]:
 def _waiting_requests(project: Project) -> frozenset[str]:
     """The request files of runs that have not come to their end."""
     runs = project.instance.get_runs(filters=dg.RunsFilter(statuses=_WAITING))
+    configs = [cast("dict[str, Any]", run.run_config) for run in runs]
     return frozenset(
         op["config"]["manifest"]
-        for run in runs
-        for op in run.run_config.get("ops", {}).values()
+        for config in configs
+        for op in config.get("ops", {}).values()
         if op.get("config", {}).get("manifest")
     )
 
