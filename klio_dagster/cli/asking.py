@@ -42,8 +42,13 @@ class Asked:
         known = registered(project.instance, group.group.partitions)
         entities = known
         if self.named is not None:
-            entities = in_catalogue(self.named, known, group.group.partitions)
+            entities = in_catalogue(self.named, known, group.group.partitions, group.store)
         return Request(entities=tuple(entities), force=self.force, rerun_on=self.rerun_on)
+
+
+ids_option = click.option(
+    "--from-file", type=click.File(), metavar="FILE", help="Entity ids, one a line; - is stdin."
+)
 
 
 def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,9 +66,7 @@ def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(STATES),
         help="Instead of naming them: those with an asset in this state. Default: all.",
     )
-    @click.option(
-        "--from-file", type=click.File(), metavar="FILE", help="Entity ids, one a line; - is stdin."
-    )
+    @ids_option
     @click.option("--force", is_flag=True, help="Compute even what is up to date.")
     @click.option(
         "--rerun-on",
@@ -98,6 +101,20 @@ def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(asked=asked, **options)
 
     return command
+
+
+def named_ids(ids: Sequence[str], file: TextIO | None) -> list[str]:
+    """The ids of the command line and of a file, each once.
+
+    Raises:
+        UsageError: there are none.
+        ConfigError: the file is not UTF-8 text.
+    """
+    named: list[str] = [*ids, *(read_ids(file) if file else [])]
+    given = list(dict.fromkeys(named))
+    if not given:
+        raise click.UsageError("no ids; name them or use --from-file")
+    return given
 
 
 def read_ids(file: TextIO) -> list[str]:

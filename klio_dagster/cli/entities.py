@@ -5,7 +5,7 @@ from typing import Any, TextIO
 
 import click
 
-from klio_dagster.cli.asking import Asked, planned, read_ids
+from klio_dagster.cli.asking import Asked, ids_option, named_ids, planned
 from klio_dagster.cli.output import (
     common,
     example,
@@ -15,17 +15,25 @@ from klio_dagster.cli.output import (
     warn,
 )
 from klio_dagster.cli.project import Project, ProjectGroup, open_project
+from klio_dagster.cli.remove import remove, restore
 from klio_dagster.core.ids import id_problem, printable
 from klio_dagster.core.state import ALL, STATES
 from klio_dagster.defs.observations import observe_changes
 from klio_dagster.defs.partitions import register, registered
 from klio_dagster.errors import ConfigError
+from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.sources import SourcePattern, list_sources
+
+_REMOVED = "it was taken down; `klio entities restore` lifts that"
 
 
 @click.group(epilog=example("klio entities sync", "klio entities add track-1 track-2"))
 def entities() -> None:
-    """The catalogue: sync, add, list."""
+    """The catalogue: sync, add, list; take entities down."""
+
+
+entities.add_command(remove)
+entities.add_command(restore)
 
 
 @entities.command(epilog=example("klio entities sync", "klio entities sync --select recording"))
@@ -48,6 +56,8 @@ def sync(select: str | None, as_json: bool) -> int:
             warn(f"refused: {each['pattern']}: {printable(entity)}: {problem}")
         for entity, paths in each["ambiguous"].items():
             warn(f"ambiguous: {printable(entity)}: {', '.join(paths)}; keep one of them")
+        for entity in each["removed"]:
+            warn(f"skipped: {each['pattern']}: {printable(entity)}: {_REMOVED}")
     return int(any(each["refused"] or each["ambiguous"] for each in found))
 
 
@@ -55,20 +65,21 @@ def sync(select: str | None, as_json: bool) -> int:
     epilog=example("klio entities add track-1 track-2", "klio entities add --from-file ids.txt")
 )
 @click.argument("ids", nargs=-1)
-@click.option("--from-file", type=click.File(), metavar="FILE", help="Ids, one a line; - is stdin.")
+@ids_option
 @select_option
 @common
 def add(ids: tuple[str, ...], from_file: TextIO | None, select: str | None, as_json: bool) -> int:
     """Register entity ids.
 
-    Exit code 1 when some break the rules for ids; the others are registered.
+    Exit code 1 when some break the rules for ids or were removed; the others are registered.
     """
-    given = _given(ids, from_file)
-    problems = {entity: id_problem(entity) for entity in given}
-    refused = {entity: problem for entity, problem in problems.items() if problem}
-    good = [entity for entity in given if entity not in refused]
+    given = named_ids(ids, from_file)
     with open_project(select) as project:
         catalogue = project.catalogue()
+        removed = {e for group in project.groups for e in removed_entities(group.store)}
+        problems = {e: id_problem(e) or (_REMOVED if e in removed else None) for e in given}
+        refused = {entity: problem for entity, problem in problems.items() if problem}
+        good = [entity for entity in given if entity not in refused]
         new = register(project.instance, catalogue, good)
     if as_json:
         print_json({"catalogue": catalogue, "given": len(given), "new": new, "refused": refused})
@@ -106,19 +117,6 @@ def list_(state: str | None, select: str | None, as_json: bool) -> None:
         click.echo("".join(f"{entity}\n" for entity in ids), nl=False)
 
 
-def _given(ids: Sequence[str], file: TextIO | None) -> list[str]:
-    """The ids of the command line and of a file, each once.
-
-    Raises:
-        UsageError: there are none.
-    """
-    named: list[str] = [*ids, *(read_ids(file) if file else [])]
-    given = list(dict.fromkeys(named))
-    if not given:
-        raise click.UsageError("no ids; name them or use --from-file")
-    return given
-
-
 def _patterns(groups: Sequence[ProjectGroup]) -> list[tuple[ProjectGroup, str]]:
     """Each source pattern of the selected assets, with its group.
 
@@ -144,8 +142,10 @@ def _synced(project: Project, group: ProjectGroup, pattern: str) -> dict[str, An
     listing = list_sources(SourcePattern.parse(pattern), group.store)
     catalogue = group.group.partitions
     known = set(registered(project.instance, catalogue))
-    versions = {entity: found.version for entity, found in listing.matches.items()}
-    new = register(project.instance, catalogue, [*versions, *listing.ambiguous])
+    removed = removed_entities(group.store)
+    versions = {e: found.version for e, found in listing.matches.items() if e not in removed}
+    ambiguous = {e: paths for e, paths in listing.ambiguous.items() if e not in removed}
+    new = register(project.instance, catalogue, [*versions, *ambiguous])
     key, ledger = group.group.keys[pattern], project.ledger
     observe_changes(ledger, None, key, {e: v for e, v in versions.items() if e not in known})
     changed = observe_changes(ledger, None, key, {e: v for e, v in versions.items() if e in known})
@@ -153,9 +153,10 @@ def _synced(project: Project, group: ProjectGroup, pattern: str) -> dict[str, An
         "pattern": pattern,
         "location": listing.location,
         "catalogue": catalogue,
-        "found": len(versions) + len(listing.ambiguous),
+        "found": len(versions) + len(ambiguous),
         "new": new,
         "changed": changed,
         "refused": dict(listing.refused),
-        "ambiguous": {entity: list(paths) for entity, paths in listing.ambiguous.items()},
+        "ambiguous": {entity: list(paths) for entity, paths in ambiguous.items()},
+        "removed": sorted(removed.intersection({*listing.matches, *listing.ambiguous})),
     }

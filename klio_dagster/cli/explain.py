@@ -91,6 +91,8 @@ def _facts(
     """What the decision rests on, in words."""
     known = gathered.knowledge.records.get(name, {}).get(entity, _NEVER)
     match verdict.reason:
+        case "removed":
+            yield "it was taken down; `klio entities restore` lifts that"
         case "invalid_id":
             yield f"the id cannot be used: {id_problem(entity)}"
         case "in_flight":

@@ -13,13 +13,14 @@ from klio_dagster.version import __version__
 # Where each command is, and what `klio --help` says of it: asked for that, no command is loaded,
 # because most of them load Dagster.
 COMMANDS = {
-    "entities": ("klio_dagster.cli.entities", "The catalogue: sync, add, list."),
+    "entities": ("klio_dagster.cli.entities", "The catalogue: sync, add, list; take down."),
     "run": ("klio_dagster.cli.run", "Compute what is missing, failed or stale."),
     "plan": ("klio_dagster.cli.plan", "Show what a run would do, and why."),
     "explain": ("klio_dagster.cli.explain", "Show what a run would do with one entity, and why."),
     "status": ("klio_dagster.cli.status", "Count what is materialized, failed, missing, stale."),
-    "failures": ("klio_dagster.cli.status", "List what failed, and why."),
+    "failures": ("klio_dagster.cli.status", "What failed and why, grouped by error."),
     "view": ("klio_dagster.cli.view", "See and hear the tracks on a page of this machine."),
+    "gc": ("klio_dagster.cli.gc", "Remove what nobody needs any more."),
     "dev": ("klio_dagster.cli.dev", "Open Dagster's UI on this project."),
 }
 

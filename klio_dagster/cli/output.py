@@ -35,6 +35,11 @@ def is_debug() -> bool:
 select_option = click.option("--select", metavar="SELECTION", help=_SELECT)
 
 
+apply_option = click.option(
+    "--apply", is_flag=True, help="Do it. Without: only say what it would do."
+)
+
+
 def example(*lines: str) -> str:
     """The epilog of a command: its examples, a line each."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

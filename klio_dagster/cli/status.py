@@ -1,10 +1,11 @@
 """`klio status` and `klio failures`: what the ledger says of the whole catalogue."""
 
+from collections.abc import Sequence
 from itertools import groupby
 
 import click
 
-from klio_dagster.cli.asking import Asked, planned
+from klio_dagster.cli.asking import Asked
 from klio_dagster.cli.output import (
     common,
     example,
@@ -14,9 +15,14 @@ from klio_dagster.cli.output import (
 )
 from klio_dagster.cli.project import open_project
 from klio_dagster.core.ids import printable
+from klio_dagster.core.record import FailedPair
+from klio_dagster.defs.knowledge import held_by_others
 from klio_dagster.defs.summary import SHOWN_CHARACTERS
-from klio_dagster.observe.status import Failures, Status, failures_of, status_of
+from klio_dagster.observe.failures import failures_of, grouped
+from klio_dagster.observe.status import Status
+from klio_dagster.observe.survey import surveyed
 
+_MOST_GROUPS = 10  # two lines each: a screen
 _COUNTS = ("materialized", "failed", "missing", "stale")
 
 
@@ -31,7 +37,16 @@ def status(select: str | None, as_json: bool) -> None:
     """
     with open_project(select) as project:
         found = Status.of_groups(
-            status_of(each.group, *planned(project, each, Asked())) for each in project.groups
+            surveyed(
+                each.group,
+                (request := Asked().request(project, each)),
+                each.selected,
+                ledger=project.ledger,
+                store=each.store,
+                partitioned=each.partitioned,
+                in_flight=held_by_others(each.store, each.keys, request.entities),
+            )
+            for each in project.groups
         )
     if as_json:
         print_json(found.to_json())
@@ -41,26 +56,70 @@ def status(select: str | None, as_json: bool) -> None:
     click.echo(f"\n{found.entities:,} entities")
 
 
-@click.command(epilog=example("klio failures", "klio failures --select recording --json"))
+@click.command(
+    epilog=example(
+        "klio failures",
+        "klio failures --select recording --all",
+        "klio failures --entity track-3 --json",
+    )
+)
+@click.option("--all", "is_all", is_flag=True, help="List every failure instead of groups.")
+@click.option(
+    "--entity", "entities", multiple=True, metavar="ID", help="List those of this entity only."
+)
 @select_option
 @common
-def failures(select: str | None, as_json: bool) -> None:
-    """List what failed at its last attempt, and why.
+def failures(is_all: bool, entities: tuple[str, ...], select: str | None, as_json: bool) -> None:
+    """Show what failed at its last attempt, and why.
 
-    Root causes only; what could not be computed because of them is counted.
+    Failures of an asset that say the same are one group, with a count and examples; # stands for
+    a number, {entity} for the id. Root causes only; what could not be computed because of them is
+    counted.
     """
     with open_project(select) as project:
         keys = [key for group in project.groups for key in group.keys]
-        found: Failures = failures_of(project.ledger, keys)
+        found = failures_of(project.ledger, keys, list(entities) or None)
     if as_json:
         print_json(found.to_json())
         return
     if not found.causes:
         click.echo("nothing failed")
-    for asset, pairs in groupby(found.causes, key=lambda pair: pair.asset):
+    elif is_all or entities:
+        _list(found.causes)
+    else:
+        _list_groups(found.causes)
+    if found.blocked:
+        click.echo(f"{found.blocked:,} outputs are blocked by them")
+
+
+def _list(causes: Sequence[FailedPair]) -> None:
+    """Each failure on a line."""
+    for asset, pairs in groupby(causes, key=lambda pair: pair.asset):
         failed = list(pairs)
         click.echo(click.style(f"{asset}: {len(failed):,} failed", bold=True))
         for pair in failed:
             click.echo(f"  {printable(pair.entity)}: {pair.error[:SHOWN_CHARACTERS]}")
-    if found.blocked:
-        click.echo(f"{found.blocked:,} outputs are blocked by them")
+
+
+def _list_groups(causes: Sequence[FailedPair]) -> None:
+    """The largest groups, as many as a screen holds."""
+    groups = grouped(causes)
+    shown = sorted(groups, key=lambda group: -group.count)[:_MOST_GROUPS]
+    kept = {id(group) for group in shown}
+    for asset, each in groupby(groups, key=lambda group: group.asset):
+        of_asset = list(each)
+        total = sum(group.count for group in of_asset)
+        click.echo(click.style(f"{asset}: {total:,} failed", bold=True))
+        for group in of_asset:
+            if id(group) not in kept:
+                continue
+            names = ", ".join(printable(entity) for entity in group.examples)
+            if group.count == 1:  # nothing in common with others: as it is
+                click.echo(f"  {names}: {group.error[:SHOWN_CHARACTERS]}")
+                continue
+            more = ", ..." if group.count > len(group.examples) else ""
+            click.echo(f"  {group.count:,} x {group.message[:SHOWN_CHARACTERS]}")
+            click.echo(f"      {names}{more}")
+    if len(groups) > len(shown):
+        left = sum(group.count for group in groups) - sum(group.count for group in shown)
+        click.echo(f"and {left:,} more that say {len(groups) - len(shown):,} other things (--all)")

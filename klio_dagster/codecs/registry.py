@@ -1,8 +1,9 @@
 """Codecs by name: what a manifest or a ledger record says, made an object again."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
+from klio_dagster.audio.write import AudioFormat
 from klio_dagster.codecs.array import Array
 from klio_dagster.codecs.audio import Audio
 from klio_dagster.codecs.json import Json
@@ -54,6 +55,12 @@ def codec_from_json(fields: Mapping[str, Any]) -> OutputCodec:
             where=where,
             fix="use the version of klio-dagster that wrote them",
         ) from error
+
+
+def suffixes() -> list[str]:
+    """Every ending that an output of this library can have, whatever its codec."""
+    made = [Array(), Json(), Table(), *(Audio(form) for form in get_args(AudioFormat))]
+    return sorted({codec.suffix for codec in made})
 
 
 def _known() -> str:

@@ -11,6 +11,8 @@ from klio_dagster.core.ids import id_problem
 from klio_dagster.core.record import Record, Records
 from klio_dagster.core.request import Request, RerunOn
 
+REMOVED = "removed"  # the reason of a refusal: the entity was taken down
+
 
 class Decision(StrEnum):
     """What is done with one (asset, entity)."""
@@ -45,6 +47,7 @@ class Facts(NamedTuple):
     output_gone: bool
     code_changed: bool
     input_changed: bool
+    removed: bool = False
 
     @property
     def is_wanted(self) -> bool:
@@ -55,6 +58,7 @@ class Facts(NamedTuple):
 # First match wins; the order is the table of DESIGN 4.3.
 RULES: Sequence[tuple[Verdict, Callable[[Facts], bool]]] = (
     (Verdict(Decision.REFUSE, "invalid_id"), lambda f: not f.valid_id),
+    (Verdict(Decision.REFUSE, REMOVED), lambda f: f.removed),
     (Verdict(Decision.SKIP, "ping"), lambda f: f.pinged),
     (Verdict(Decision.WAIT, "in_flight"), lambda f: f.in_flight),
     (Verdict(Decision.WAIT, "upstream_waits"), lambda f: f.upstream_waits),
@@ -89,6 +93,7 @@ class Knowledge:
         keys: name in the chain (or source pattern) to asset key, as the ledger names inputs.
         in_flight: (asset, entity) pairs that a live claim before ours holds without a receipt.
         gone: pairs whose output was looked for and is not in the store.
+        removed: entities that were taken down and are never computed again.
     """
 
     records: Records
@@ -98,6 +103,7 @@ class Knowledge:
     keys: Mapping[str, str] = field(default_factory=dict[str, str])
     in_flight: Collection[tuple[str, str]] = frozenset()
     gone: Collection[tuple[str, str]] = frozenset()
+    removed: Collection[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +247,7 @@ def _decisions(
                 output_gone=done and (name, entity) in knowledge.gone,
                 code_changed=done and on_code and record.code_version != code_version,
                 input_changed=done and on_input and input_changed(entity, record),
+                removed=entity in knowledge.removed,
             )
         )
     return verdicts

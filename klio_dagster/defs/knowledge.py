@@ -13,6 +13,7 @@ from klio_dagster.defs.group import EntityGroup
 from klio_dagster.ledger.in_flight import InFlight, finished_receipts, in_flight, with_receipts
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claims import read_claims
+from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.sources import SourceListing, SourcePattern, list_sources
 from klio_dagster.store.store import Store
 from klio_dagster.store.url import is_absolute
@@ -64,6 +65,7 @@ def gather(
     store: Store,
     partitioned: Collection[str],
     in_flight: InFlight,
+    listings: Mapping[str, SourceListing] | None = None,
 ) -> Gathered:
     """Read what the plan needs, in a few bulk reads however many entities there are.
 
@@ -75,6 +77,7 @@ def gather(
         store: where sources, claims and outputs lie.
         partitioned: keys of the outside assets that have the group's partitions.
         in_flight: what live runs hold of these assets.
+        listings: of the selected assets' sources, where somebody made them already.
 
     Raises:
         ConfigError: the store cannot be listed.
@@ -84,18 +87,19 @@ def gather(
     chain = group.chain
     names = tuple(asset.name for asset in chain.assets if asset.name in selected)
     inputs = [chain.inputs(name) for name in names]
-    patterns = dict.fromkeys(pattern for each in inputs for pattern in each.sources)
     outside = dict.fromkeys(key for each in inputs for key in each.outside)
     read = dict.fromkeys([*names, *(dep for each in inputs for dep in each.assets)])
     entity_deps = [key for key in outside if key in partitioned]
+    removed = removed_entities(store)
     # A refused id is never looked up: a database does not even take all of them.
-    entities = [entity for entity in request.entities if id_problem(entity) is None]
+    entities = [e for e in request.entities if id_problem(e) is None and e not in removed]
     records = ledger.records([*(group.keys[name] for name in read), *entity_deps], entities)
     records = dict(with_receipts(records, in_flight.receipts))
     stored = {key: _stored(ledger, key, entities) for key in entity_deps}
     for key, known in stored.items():
         records[key] = {e: record for e, record in records[key].items() if known.get(e)}
-    listings = {pattern: list_sources(SourcePattern.parse(pattern), store) for pattern in patterns}
+    if listings is None:
+        listings = listings_of(group, names, store)
     return Gathered(
         request=request,
         selected=names,
@@ -106,7 +110,9 @@ def gather(
             records=_by_name(records, group, [*read, *entity_deps]),
             code_versions=group.code_versions,
             sources={
-                pattern: {entity: found.version for entity, found in listing.matches.items()}
+                pattern: {
+                    e: found.version for e, found in listing.matches.items() if e not in removed
+                }
                 for pattern, listing in listings.items()
             },
             shared_versions={
@@ -119,6 +125,7 @@ def gather(
                 for key, entity in in_flight.pairs
                 if key == group.keys[name]
             },
+            removed=removed,
         ),
     )
 
@@ -136,6 +143,22 @@ def held_by_others(store: Store, keys: Collection[str], entities: Sequence[str])
     dead = [state.claim.work_id for state in read_claims(store) if not state.is_alive]
     finished = [receipt for work in dead for receipt in finished_receipts(store, work)]
     return replace(held, receipts=[*held.receipts, *finished])
+
+
+def listings_of(
+    group: EntityGroup, names: Collection[str], store: Store
+) -> dict[str, SourceListing]:
+    """What lies where the sources of these assets should, by pattern.
+
+    Raises:
+        ConfigError: the store cannot be listed.
+        StoreUnavailableError: the store did not answer.
+    """
+    patterns = (pattern for name in names for pattern in group.chain.inputs(name).sources)
+    return {
+        pattern: list_sources(SourcePattern.parse(pattern), store)
+        for pattern in dict.fromkeys(patterns)
+    }
 
 
 def _by_name(records: Records, group: EntityGroup, names: Sequence[str]) -> Records:

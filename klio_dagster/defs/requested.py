@@ -13,6 +13,7 @@ from klio_dagster.core.state import State
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.errors import ConfigError
+from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.store import Store
 
 ENTITY_RUN_TAG = "dagster/defer_asset_events"  # Dagster then plans no partitions for the run
@@ -44,7 +45,7 @@ def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Stor
     known = context.instance.get_dynamic_partitions(group.partitions)
     if config.manifest is not None:
         entities = _listed(store, config.manifest)
-        return Wanted(_request(config, in_catalogue(entities, known, group.partitions)))
+        return Wanted(_request(config, in_catalogue(entities, known, group.partitions, store)))
     asked = config.checked_entities()
     if asked is None:
         if partitions is None:
@@ -55,7 +56,7 @@ def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Stor
             )
         return Wanted(_request(config, partitions))
     if isinstance(asked, list):
-        return Wanted(_request(config, in_catalogue(asked, known, group.partitions)))
+        return Wanted(_request(config, in_catalogue(asked, known, group.partitions, store)))
     state = None if asked == "all" else State(asked)
     return Wanted(_request(config, partitions or known), state)
 
@@ -104,10 +105,13 @@ def planned_partitions(context: dg.AssetExecutionContext) -> Sequence[str]:
     return _partitions(context) or ()
 
 
-def in_catalogue(entities: Sequence[str], known: Iterable[str], catalogue: str) -> Sequence[str]:
-    """The entities, each once, if they are registered; ids that break the rules stay in.
+def in_catalogue(
+    entities: Sequence[str], known: Iterable[str], catalogue: str, store: Store
+) -> Sequence[str]:
+    """The entities, each once, if they are registered.
 
-    Those are refused by the plan, one by one.
+    Ids that break the rules and those that were taken down stay in: the plan refuses them, one by
+    one.
 
     Raises:
         ConfigError: some are not registered.
@@ -115,6 +119,9 @@ def in_catalogue(entities: Sequence[str], known: Iterable[str], catalogue: str) 
     entities = list(dict.fromkeys(entities))
     registered = set(known)
     unknown = [e for e in entities if e not in registered and id_problem(e) is None]
+    if unknown:
+        removed = removed_entities(store)
+        unknown = [entity for entity in unknown if entity not in removed]
     if unknown:
         shown = ", ".join(repr(entity) for entity in unknown[:_SHOWN_IDS])
         more = f" and {len(unknown) - _SHOWN_IDS} more" if len(unknown) > _SHOWN_IDS else ""

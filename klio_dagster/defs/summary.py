@@ -25,7 +25,7 @@ class Summary:
     Args:
         plan: what was decided.
         keys: name of an asset to asset key.
-        refused: entity ids that were refused, each with what is wrong with it.
+        refused: entity ids that were refused, each with the reason and what is wrong with it.
     """
 
     plan: Plan
@@ -39,9 +39,7 @@ class Summary:
 
     def __post_init__(self) -> None:
         for entity, problem in self.refused.items():
-            self.failures.append(
-                {"entity": entity, "asset": None, "error": f"invalid_id: {problem}"}
-            )
+            self.failures.append({"entity": entity, "asset": None, "error": problem})
 
     def add(self, receipts: Iterable[Receipt]) -> None:
         """Count receipts, each once."""

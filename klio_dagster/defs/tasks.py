@@ -17,6 +17,7 @@ from klio_dagster.store.layout import manifest_head, manifest_part
 from klio_dagster.store.store import Store
 
 _TASKS_PER_PART = 10_000
+_TAKEN_DOWN = "it was taken down; `klio entities restore` lifts that"
 
 
 def tasks(plan: Plan, group: EntityGroup, gathered: Gathered) -> Iterator[Task]:
@@ -117,10 +118,10 @@ def planned_failures(
 
 
 def refusals(plan: Plan) -> dict[str, str]:
-    """Entity ids that were refused, each with what is wrong with it."""
+    """Entity ids that were refused, each with the reason and what is wrong with it."""
     return {
-        entity: id_problem(entity) or "it cannot be an entity id"
-        for _, entity, _ in plan.pairs(Decision.REFUSE)
+        entity: f"{reason}: {id_problem(entity) or _TAKEN_DOWN}"
+        for _, entity, reason in plan.pairs(Decision.REFUSE)
     }
 
 

@@ -8,9 +8,10 @@ import dagster as dg
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Attempt, FailedPair, Records
 from klio_dagster.ledger import read, write
-from klio_dagster.ledger.events import Describe, RunIdentity
-from klio_dagster.ledger.internals import event_log
+from klio_dagster.ledger.events import Describe, RunIdentity, asset_key
+from klio_dagster.ledger.internals import event_log, removal
 from klio_dagster.ledger.public_path import PublicLedger
+from klio_dagster.ledger.stamps import Stamps, stamps_of
 
 _NOT_OF_A_RUN = RunIdentity(run_id="", job_name="", step_key=None)
 
@@ -66,6 +67,18 @@ class Ledger(Protocol):
 
     def newest_event(self, keys: Sequence[str]) -> int:
         """A number that grows with each event of these assets; 0 before the first."""
+        ...
+
+    def stamps(self, key: str) -> Stamps | None:
+        """What is known of a whole asset, for counting; None where single records are as fast."""
+        ...
+
+    def traces(self, keys: Sequence[str], entities: Iterable[str]) -> Mapping[str, int]:
+        """How many events name these entities, by asset key."""
+        ...
+
+    def forget(self, keys: Sequence[str], entities: Iterable[str]) -> None:
+        """Take every event that names these entities out; calling again changes nothing."""
         ...
 
 
@@ -132,6 +145,18 @@ class BatchedLedger:
     def newest_event(self, keys: Sequence[str]) -> int:
         """A number that grows with each event of these assets."""
         return read.newest_event(self._instance, keys)
+
+    def stamps(self, key: str) -> Stamps | None:
+        """What is known of a whole asset, for counting; None where single records are as fast."""
+        return stamps_of(self._instance, key)
+
+    def traces(self, keys: Sequence[str], entities: Iterable[str]) -> Mapping[str, int]:
+        """How many events name these entities, by asset key."""
+        return removal.events_of(self._instance, [asset_key(key) for key in keys], entities)
+
+    def forget(self, keys: Sequence[str], entities: Iterable[str]) -> None:
+        """Take every event that names these entities out; calling again changes nothing."""
+        removal.forget(self._instance, [asset_key(key) for key in keys], entities)
 
 
 def ledger_of(

@@ -19,7 +19,7 @@ from klio_dagster.ledger.events import (
     materialization,
     source_observation,
 )
-from klio_dagster.ledger.internals import event_log
+from klio_dagster.ledger.internals import event_log, removal
 from klio_dagster.ledger.provenance import (
     CODE_VERSION,
     DATA_VERSION,
@@ -29,6 +29,7 @@ from klio_dagster.ledger.provenance import (
     input_versions,
 )
 from klio_dagster.ledger.read import newest_event, newest_version, numbers_among
+from klio_dagster.ledger.stamps import Stamps
 
 _A_PAGE = 1000
 
@@ -138,6 +139,18 @@ class PublicLedger:
                     text = (seen.description if seen else None) or kind
                     found.append(FailedPair(key, entity, kind, text, record.run_id))
         return found
+
+    def stamps(self, key: str) -> Stamps | None:  # noqa: ARG002 - the protocol's signature
+        """Nothing: events are read one page at a time anyway."""
+        return None
+
+    def traces(self, keys: Sequence[str], entities: Iterable[str]) -> Mapping[str, int]:
+        """How many events name these entities, by asset key."""
+        return removal.events_of(self._instance, [asset_key(key) for key in keys], entities)
+
+    def forget(self, keys: Sequence[str], entities: Iterable[str]) -> None:
+        """Take every event that names these entities out; calling again changes nothing."""
+        removal.forget(self._instance, [asset_key(key) for key in keys], entities)
 
     def _records_of(self, key: str, entities: Sequence[str] | None) -> dict[str, Record]:
         records: dict[str, Record] = {}

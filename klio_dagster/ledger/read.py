@@ -74,15 +74,18 @@ def failures_of(
     instance: dg.DagsterInstance, key: str, entities: Sequence[str] | None
 ) -> list[FailedPair]:
     """The partitions whose last attempt failed."""
-    failed = {
-        entity: record
-        for entity, record in records_of(instance, key, entities).items()
-        if record.failed
+    wanted = asset_key(key)
+    # Observations first: there are as many as failures, and materialisations of everything.
+    seen = {
+        row.partition: row
+        for row in event_log.newest_events(instance, wanted, _OBSERVATION, entities)
+        if FAILURE in (row.part or {})
     }
-    asked = sorted(failed)
-    kinds = event_log.newest_events(instance, asset_key(key), _OBSERVATION, asked)
-    kind_of = {row.partition: row.part[FAILURE] for row in kinds}
-    said = event_log.newest_events(instance, asset_key(key), _OBSERVATION, asked, "description")
+    for made in event_log.newest_events(instance, wanted, _MATERIALIZATION, list(seen)):
+        if made.storage_id > seen[made.partition].storage_id:
+            del seen[made.partition]
+    kind_of = {entity: row.part[FAILURE] for entity, row in seen.items()}
+    said = event_log.newest_events(instance, wanted, _OBSERVATION, sorted(seen), "description")
     return [
         FailedPair(key, row.partition, kind_of[row.partition], row.part, row.run_id)
         for row in said

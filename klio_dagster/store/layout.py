@@ -5,6 +5,7 @@ _klio/receipts/<work id>/...                     receipts, compacted once they a
 _klio/open/<work id>/claim.json, beat            what a started run holds
 _klio/runs/<work id>/manifest-00000.jsonl, ...   what a run was asked to do, and what failed
 _klio/requests/<id>.jsonl                        entities a run is asked for, if they are many
+_klio/removed/<escaped entity id>                taken down: never computed again
 
 A work id is the run's id, with the group's name where one run computes several groups.
 """
@@ -18,6 +19,10 @@ from klio_dagster.errors import ConfigError, InvalidEntityIdError
 
 OWN_FOLDER = "_klio"
 OPEN_PREFIX = f"{OWN_FOLDER}/open/"
+RECEIPTS_PREFIX = f"{OWN_FOLDER}/receipts/"
+RUNS_PREFIX = f"{OWN_FOLDER}/runs/"
+REQUESTS_PREFIX = f"{OWN_FOLDER}/requests/"
+REMOVED_PREFIX = f"{OWN_FOLDER}/removed/"
 
 _ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
 _MOST_OF_A_GROUP = 40
@@ -128,6 +133,23 @@ def summary_path(work_id: str) -> str:
 def request_path(request_id: str) -> str:
     """The entities a run is asked for, a JSON object a line."""
     return f"{OWN_FOLDER}/requests/{_checked(request_id)}.jsonl"
+
+
+def removed_path(entity_id: str) -> str:
+    """The tombstone of an entity that was taken down.
+
+    Raises:
+        InvalidEntityIdError: the id cannot be escaped.
+    """
+    return f"{REMOVED_PREFIX}{escape(entity_id)}"
+
+
+def removed_entity(path: str) -> str | None:
+    """The entity whose tombstone lies at this path; None if it is none."""
+    try:
+        return unescape(path.removeprefix(REMOVED_PREFIX))
+    except InvalidEntityIdError:
+        return None
 
 
 def work_id_of(run_id: str, group: str | None = None) -> str:

@@ -82,16 +82,27 @@ def clean_leftovers(
     Raises:
         OSError: a leftover cannot be removed.
     """
-    oldest = time.time() - older_than_s
     removed: list[str] = []
+    for found in leftovers(root, older_than_s, folders):
+        os.unlink(root / found.path)
+        removed.append(found.path)
+    return removed
+
+
+def leftovers(
+    root: Path, older_than_s: float, folders: Iterable[str] = (OWN_FOLDER,)
+) -> Iterator[ObjectInfo]:
+    """What killed writes left, and `clean_leftovers` removes; its arguments."""
+    oldest = time.time() - older_than_s
     for top in folders:
         for folder, _, names in os.walk(root / top):
             for name in names:
                 file = os.path.join(folder, name)
-                if _LEFTOVER.search(name) and os.lstat(file).st_mtime < oldest:
-                    os.unlink(file)
-                    removed.append(os.path.relpath(file, root))
-    return removed
+                if not _LEFTOVER.search(name):
+                    continue
+                status = os.lstat(file)
+                if status.st_mtime < oldest:
+                    yield _info(os.path.relpath(file, root), status)
 
 
 def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[ObjectInfo]:

@@ -37,10 +37,31 @@ def test_failures_are_root_causes_and_the_blocked_ones_a_number(computed):
 
 
 def test_people_read_failures_by_asset(computed):
-    done = computed.klio("failures")
+    done = computed.klio("failures", "--all")
 
     assert done.out.startswith("size: 2 failed\n  broken: ValueError: no sound in it\n")
     assert done.out.endswith("2 outputs are blocked by them\n")
+
+
+def test_people_read_what_many_failures_have_in_common(project):
+    for number in range(5):
+        project.clip(f"clip-{number}", "broken")
+    project.clip("other", "broken")
+    text = (project.folder / "clip_jobs.py").read_text()
+    project.write(
+        "clip_jobs.py", text.replace('"no sound in it"', 'f"{entity.id} has {id(source)}"')
+    )
+    project.klio("entities", "sync")
+    project.klio("run")
+
+    done = project.klio("failures")
+    one = project.klio("failures", "--entity", "other")
+
+    lines = done.out.splitlines()
+    assert lines[:2] == ["size: 6 failed", "  6 x ValueError: {entity} has #"]
+    assert lines[2] == "      clip-0, clip-1, clip-2, ..."
+    assert one.out.startswith("size: 1 failed\n  other: ValueError: other has ")
+    assert project.klio("failures", "--json").json["groups"][0]["count"] == 6
 
 
 def test_a_changed_source_makes_its_outputs_stale(computed_copy):

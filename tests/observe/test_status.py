@@ -1,7 +1,8 @@
 """Counts of several groups together, and what failed by itself."""
 
 from klio_dagster.core.record import FailedPair
-from klio_dagster.observe.status import Status, failures_of
+from klio_dagster.observe.failures import common, failures_of, grouped
+from klio_dagster.observe.status import Status
 
 
 class KnownFailures:
@@ -53,3 +54,40 @@ def test_what_is_blocked_is_counted_and_the_causes_stand_in_the_order_of_the_ass
         "error": "SIGKILL: c",
         "run_id": "run-1",
     }
+
+
+def failed(entity: str, error: str, asset: str = "mel", kind: str = "ValueError") -> FailedPair:
+    return FailedPair(asset, entity, kind, error, "r1")
+
+
+def test_errors_that_differ_in_ids_and_numbers_only_are_one_group_with_examples():
+    said = [
+        failed(f"track {n}", f"ValueError: /data/track%20{n}.wav of track {n} has {n}.5 s")
+        for n in range(1000)
+    ]
+
+    (group,) = grouped(said)
+
+    assert group.message == "ValueError: /data/{entity}.wav of {entity} has # s"
+    assert (group.count, group.examples) == (1000, ["track 0", "track 1", "track 2"])
+    assert group.error == said[0].error
+
+
+def test_other_assets_other_types_and_other_words_are_other_groups_the_largest_first():
+    groups = grouped(
+        [
+            failed("a", "OSError: 1 lost", kind="OSError"),
+            failed("b", "ValueError: too short"),
+            failed("c", "ValueError: too short"),
+            failed("d", "ValueError: too short", asset="report"),
+        ]
+    )
+
+    found = [(group.asset, group.kind, group.count) for group in groups]
+    assert found == [("mel", "ValueError", 2), ("mel", "OSError", 1), ("report", "ValueError", 1)]
+
+
+def test_an_id_that_is_a_letter_is_not_taken_out_of_words():
+    assert common("ValueError: a bad 'a' at 0x7f3a11", "a") == (
+        "ValueError: {entity} bad '{entity}' at #"
+    )

@@ -77,3 +77,21 @@ def test_everything_of_a_run_lies_in_our_own_folder():
 def test_a_run_id_never_leads_to_another_folder():
     with pytest.raises(ConfigError, match=r"run '\.\./x'"):
         layout.claim_path("../x")
+
+
+@given(entity_ids)
+def test_a_tombstone_leads_back_to_its_entity(entity_id: str):
+    path = layout.removed_path(entity_id)
+
+    assert path.startswith("_klio/removed/")
+    assert layout.removed_entity(path) == entity_id
+
+
+@given(entity_ids, entity_ids)
+def test_two_entities_never_share_a_tombstone_even_where_case_is_ignored(one: str, other: str):
+    if one != other:
+        assert layout.removed_path(one).casefold() != layout.removed_path(other).casefold()
+
+
+def test_a_foreign_file_among_the_tombstones_is_none():
+    assert layout.removed_entity("_klio/removed/.DS_Store") is None

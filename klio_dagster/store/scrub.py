@@ -1,0 +1,103 @@
+"""What our own folder of the store says of entities, and that folder without it.
+
+Receipts, manifests, lists of failures, summaries and request files name entities. Each file that
+does is written anew without them, atomically; the others are not touched.
+"""
+
+import gzip
+import io
+import json
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, cast
+
+from klio_dagster.store.layout import RECEIPTS_PREFIX, REQUESTS_PREFIX, RUNS_PREFIX
+from klio_dagster.store.objects import ObjectStore
+
+_FEW = 20  # up to so many ids are searched for as bytes, which is faster than reading all lines
+
+
+def scrub(store: ObjectStore, entities: Collection[str], *, write: bool) -> dict[str, int]:
+    """Path of each of our files that names these entities, to how many lines do.
+
+    Nobody may append to such a file meanwhile: no live claim names one of the entities.
+
+    Args:
+        store: the store of outputs and receipts.
+        entities: checked ids.
+        write: take the lines out; otherwise only count them.
+
+    Raises:
+        ConfigError: the store does not let us read or write.
+        StoreUnavailableError: it did not answer.
+    """
+    named = _Named(entities)
+    found: dict[str, int] = {}
+    for prefix in (RECEIPTS_PREFIX, RUNS_PREFIX, REQUESTS_PREFIX):
+        for path in sorted(info.path for info in store.list(prefix)):
+            data = store.get_or_none(path)
+            dropped, kept = _without(path, data, named) if data else (0, b"")
+            if dropped:
+                found[path] = dropped
+                if write:
+                    store.put(path, kept)
+    return found
+
+
+class _Named:
+    """Tells whether a line of JSON is about one of some entities."""
+
+    def __init__(self, entities: Collection[str]) -> None:
+        self._entities = frozenset(entities)
+        self._texts = [json.dumps(entity).encode() for entity in self._entities]
+
+    def __call__(self, line: bytes) -> bool:
+        if len(self._texts) <= _FEW and not self._holds(line):
+            return False
+        try:
+            fields: Any = json.loads(line)
+            return fields["entity"] in self._entities
+        except (ValueError, TypeError, KeyError):
+            return self._holds(line)  # torn by a kill: nobody reads it, but it is a trace
+
+    def has(self, entity: object) -> bool:
+        """It is one of them."""
+        return entity in self._entities
+
+    def _holds(self, line: bytes) -> bool:
+        return any(text in line for text in self._texts)
+
+
+def _without(path: str, data: bytes, named: _Named) -> tuple[int, bytes]:
+    """How many lines (or entries) name an entity, and the file without them."""
+    if path.endswith(".jsonl"):
+        lines = data.splitlines(keepends=True)
+        kept = [line for line in lines if not named(line)]
+        return len(lines) - len(kept), b"".join(kept)
+    if path.endswith(".jsonl.gz"):
+        dropped = sum(map(named, _unpacked(data)))
+        if not dropped:
+            return 0, data
+        return dropped, _packed(line for line in _unpacked(data) if not named(line))
+    if path.endswith("/summary.json"):
+        return _summary_without(data, named)
+    return 0, data
+
+
+def _summary_without(data: bytes, named: _Named) -> tuple[int, bytes]:
+    summary = cast("dict[str, Any]", json.loads(data))
+    failures: list[dict[str, Any]] = summary.get("failures", [])
+    kept = [failure for failure in failures if not named.has(failure["entity"])]
+    return len(failures) - len(kept), json.dumps({**summary, "failures": kept}).encode()
+
+
+def _unpacked(data: bytes) -> Iterator[bytes]:
+    """The lines of a compressed file, one at a time: unpacked it may not fit."""
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as archive:
+        yield from archive
+
+
+def _packed(lines: Iterable[bytes]) -> bytes:
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as archive:
+        archive.writelines(lines)
+    return packed.getvalue()
