@@ -23,7 +23,8 @@ def test_a_store_that_cannot_be_written_is_one_line_and_exit_code_2(project):
     assert said.out == ""
     assert done.err == said.err
     assert said.err.count("\n") == 1
-    assert said.err.startswith(f"store {project.folder / 'data'}: file exists; ")
+    assert said.err.startswith(f"store {project.folder / 'data'}/")
+    assert "a file stands where a folder is needed" in said.err
     assert done.json == {
         "run_id": project.runs()[0].run_id,
         "seconds": done.json["seconds"],
