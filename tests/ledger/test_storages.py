@@ -121,6 +121,7 @@ BATCHES = {
         checked(run, RECORDING, "loud", "a"),
         checked(run, RECORDING, "loud"),
         checked(run, RECORDING, "loud", "a", passed=False),
+        checked(run, RECORDING, "loud", passed=False),
     ],
     "checks-of-no-run": lambda run: [
         checked(run, RECORDING, "loud", run_id=""),

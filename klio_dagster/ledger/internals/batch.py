@@ -33,7 +33,6 @@ EVENTS = SqlEventLogStorageTable
 _CHECKED = AssetCheckExecutionsTable
 # What the table's unique index knows an execution by.
 _EXECUTION = ("asset_key", "check_name", "run_id", "partition")
-_EVALUATED = DagsterEventType.ASSET_CHECK_EVALUATION
 
 
 class Stored(NamedTuple):
@@ -147,26 +146,32 @@ def _dialect(connection: Connection) -> Any:  # noqa: ANN401 - either module has
 
 def _fill_checks(connection: Connection, events: Sequence[Stored]) -> None:
     """Plan checks, and note their results on the rows that were planned, where there are any."""
+    _insert(connection, [row for event in events for row in _planned_rows(event)])
     new: list[Mapping[str, Any]] = []
     results: dict[tuple[str, ...], Mapping[str, Any]] = {}
-    for event in events:
-        if event.entry.get_dagster_event().event_type is not _EVALUATED:
-            new += _planned_rows(event)
-            continue
-        row = _evaluation_row(event)
+    for row in (_evaluation_row(event) for event in events if _is_evaluation(event)):
         if row["partition"] is not None:
             results[tuple(row[name] for name in _EXECUTION)] = row  # the last one counts
-        elif not row["run_id"] or not _changed(connection, row):
-            new.append(row)  # of no run: a history, a row each
-    if new:
-        columns = dict.fromkeys(name for row in new for name in row)
-        connection.execute(_CHECKED.insert(), [{**columns, **row} for row in new])
+        elif not row["run_id"]:
+            new.append(row)  # a history, a row each
+        elif not _changed(connection, row):
+            _insert(connection, [row])  # at once: the next one of this check finds it
+    _insert(connection, new)
     if results:
         rows = list(results.values())
         insert = _dialect(connection).insert(_CHECKED)
         values = {name: insert.excluded[name] for name in rows[0] if name not in _EXECUTION}
         upsert = insert.on_conflict_do_update(index_elements=_EXECUTION, set_=values)
         connection.execute(upsert, rows)
+
+
+def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        connection.execute(_CHECKED.insert(), list(rows))
+
+
+def _is_evaluation(event: Stored) -> bool:
+    return event.entry.get_dagster_event().event_type is DagsterEventType.ASSET_CHECK_EVALUATION
 
 
 def _changed(connection: Connection, row: Mapping[str, Any]) -> bool:
@@ -176,6 +181,8 @@ def _changed(connection: Connection, row: Mapping[str, Any]) -> bool:
 
 
 def _planned_rows(event: Stored) -> Iterable[dict[str, Any]]:
+    if _is_evaluation(event):
+        return
     planned = cast("Any", event.entry.get_dagster_event().event_specific_data)
     subset = planned.partitions_subset
     for partition in subset.get_partition_keys() if subset else [None]:
