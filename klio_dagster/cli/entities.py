@@ -52,6 +52,8 @@ def sync(select: str | None, as_json: bool) -> int:
         counted = [[each["pattern"], each["found"], each["new"], each["changed"]] for each in found]
         click.echo(table(counted, ["source", "found", "new", "changed"]))
     for each in found:
+        if not any(each[name] for name in ("found", "refused", "removed")):
+            warn(f"nothing found: no file matches {each['pattern']} in {each['location']}")
         for entity, problem in each["refused"].items():
             warn(f"refused: {each['pattern']}: {printable(entity)}: {problem}")
         for entity, paths in each["ambiguous"].items():

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import dagster as dg
 from klio_dagster import errors
 from klio_dagster.cli.progress import Watch
 from klio_dagster.cli.project import Project, ProjectGroup
-from klio_dagster.defs.execute import watch_progress
+from klio_dagster.defs.execute import tell, watch_progress
 from klio_dagster.errors import KlioError, RunError
 from klio_dagster.ledger.internals import launching
 from klio_dagster.store.layout import summary_path
@@ -24,7 +24,13 @@ _CANCELED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
 
 
 def executed(
-    project: Project, group: ProjectGroup, run_id: str, watch: Watch, *, quietly: bool
+    project: Project,
+    group: ProjectGroup,
+    run_id: str,
+    watch: Watch,
+    say: Callable[[str], None],
+    *,
+    quietly: bool,
 ) -> Mapping[str, Any]:
     """Execute a created run, and give the summary it left.
 
@@ -33,6 +39,7 @@ def executed(
         group: the run's.
         run_id: the run.
         watch: told how far it is.
+        say: told in a line what it waits for.
         quietly: without Dagster's log on the terminal.
 
     Raises:
@@ -40,7 +47,7 @@ def executed(
         KeyboardInterrupt: it was ended, from here or from the UI; what it finished is recorded.
     """
     instance = project.instance
-    token = watch_progress.set(watch)
+    tokens = watch_progress.set(watch), tell.set(say)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _ended_from_elsewhere(instance, run_id):
@@ -52,7 +59,8 @@ def executed(
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-        watch_progress.reset(token)
+        watch_progress.reset(tokens[0])
+        tell.reset(tokens[1])
     summary = _summary(group, run_id, was_good=result.success)
     if summary is None or not (result.success or summary["failures"] or summary["blocked"]):
         error = _why(result, run_id)

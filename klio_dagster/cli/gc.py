@@ -12,6 +12,7 @@ from klio_dagster.cli.output import apply_option, common, example, print_json, t
 from klio_dagster.cli.project import Project, ProjectGroup, open_project
 from klio_dagster.codecs.registry import suffixes
 from klio_dagster.errors import ConfigError
+from klio_dagster.ledger.adopted import check_store_is_ours
 from klio_dagster.ledger.garbage import Keep, Kind, Output, garbage, orphans, remove
 from klio_dagster.store.claims import store_time
 from klio_dagster.store.objects import ObjectInfo
@@ -73,8 +74,9 @@ def _found(
     """What may go, by store and kind."""
     stores = {each.store.url: each.store for each in project.groups}
     for url, store in stores.items():
+        check_store_is_ours(store, project.instance)
         groups = [each for each in project.groups if each.store.url == url]
-        # The store's clock is read by writing, which a dry run does not.
+        # Before any claim is read. The store's clock is read by writing, which a dry run does not.
         now = store_time(store) if writes else time.time()
         keep = Keep(younger_than=now - age_s, requests=_waiting_requests(project))
         keys = [key for each in groups for key in each.keys]

@@ -14,6 +14,7 @@ from klio_dagster.codecs.registry import suffixes
 from klio_dagster.core.ids import id_problem, printable
 from klio_dagster.defs.partitions import registered
 from klio_dagster.errors import ConfigError
+from klio_dagster.ledger.adopted import check_store_is_ours
 from klio_dagster.ledger.takedown import Place, Takedown, Traces, take_down, traces
 from klio_dagster.store.layout import output_path
 from klio_dagster.store.removed import removed_entities
@@ -47,6 +48,8 @@ def remove(
     """
     entities = named_ids(ids, from_file)
     with open_project(None) as project:
+        for store in _stores(project.groups):
+            check_store_is_ours(store, project.instance)
         _check_known(project, entities)
         takedown = _takedown(project, entities, outputs=outputs)
         found = traces(takedown, project.ledger, project.instance)

@@ -27,7 +27,7 @@ from klio_dagster.defs.requested import entity_run_tags, named_entities
 from klio_dagster.defs.summary import COUNTS, SHOWN_CHARACTERS, SHOWN_FAILURES
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals import launching
-from klio_dagster.store.layout import OWN_FOLDER, failures_path
+from klio_dagster.store.layout import failures_path, request_path
 
 
 @click.command(
@@ -87,7 +87,14 @@ def run(
                 shown = None if as_json else terminal
                 with progress_shown(shown, group.group.name) as watch:
                     report.summaries.append(
-                        executed(project, group, run_id, watch, quietly=not is_debug())
+                        executed(
+                            project,
+                            group,
+                            run_id,
+                            watch,
+                            lambda line: print(line, file=terminal, flush=True),
+                            quietly=not is_debug(),
+                        )
                     )
         merged = merge(report.summaries)
         if not as_json:
@@ -125,7 +132,7 @@ def _create(
     """Create the run of one group; nothing is computed yet."""
     named = None
     if asked.named is not None:
-        file = f"{OWN_FOLDER}/requests/{uuid.uuid4()}.jsonl"
+        file = request_path(str(uuid.uuid4()))
         named = named_entities(group.store, asked.named, file)
     return launching.create_asset_run(
         project.instance,

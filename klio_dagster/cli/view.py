@@ -48,7 +48,6 @@ def view(port: int | None, opens: bool, dagster_url: str, select: str | None, as
     """
     _check_url(dagster_url)
     stop = Event()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         project = stack.enter_context(open_project(select))
         # A connection of its own for what reads the whole catalogue: it would keep the pages' busy.
@@ -56,6 +55,8 @@ def view(port: int | None, opens: bool, dagster_url: str, select: str | None, as
         views = _views(project, bulk)
         server = stack.enter_context(_server(views, port or 0, dagster_url.rstrip("/")))
         stack.callback(stop.set)
+        # Only now: Dagster sets a handler of its own when definitions are loaded.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             for each in views:
                 Thread(target=each.keep_fresh, args=(stop,), daemon=True).start()

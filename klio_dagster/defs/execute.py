@@ -43,6 +43,9 @@ _SUBSETS = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 watch_progress: ContextVar[Callable[[Progress], None]] = ContextVar("watch_progress")
 """Told of the progress of runs that are executed in this process; set by `klio run`."""
 
+tell: ContextVar[Callable[[str], None]] = ContextVar("tell")
+"""Told in a line what such a run waits for."""
+
 
 def execute(
     context: dg.AssetExecutionContext, group: EntityGroup, store: Store, engine: dict[str, Any]
@@ -64,14 +67,16 @@ def execute(
     keys = [group.keys[name] for name in selected]
     partitioned = partitioned_outside(group, partitions_by_key(context))
     config = KlioRunConfig(**dict(context.op_execution_context.op_config or {}))
-    adopt_store(store, context.instance, keys, allow_new=config.allow_new_ledger)
+    looked = looked_at(context, group)
+    touched = keys or [group.keys[name] for name in looked]
+    adopt_store(store, context.instance, touched, allow_new=config.allow_new_ledger)
     # Also for runs from the UI: trying the whole run again would try what failed for good.
     context.instance.add_run_tags(
         context.run.run_id, {"dagster/retry_on_asset_or_op_failure": "false"}
     )
     if os.environ.get(_SUBSETS):
         context.log.warning(f"{_SUBSETS} is set: unset it, or failed entities are not shown failed")
-    for run_id in fold_dead_runs(store, ledger, context.instance):
+    for run_id in fold_dead_runs(store, ledger, context.instance, asking=context.run.run_id):
         context.log.info(f"run {run_id} had died; what it finished is recorded")
     # Written before the ledger is read: a run that plans later sees us.
     claim = open_claim(store, context.run.run_id, assets=keys, work_id=_work_id(context, group))
@@ -80,7 +85,7 @@ def execute(
             context=context,
             group=group,
             selected=selected,
-            looked_at=looked_at(context, group),
+            looked_at=looked,
             partitioned=partitioned,
             partitions=planned_partitions(context),
             store=store,
@@ -124,29 +129,41 @@ def _under_claim(run: Run, max_wait_s: float) -> Summary:
     waiting = first.plan.waiting()
     deadline = time.monotonic() + max_wait_s
     if waiting:
-        run.context.log.info(f"waiting for other runs to finish {len(waiting)} of the entities")
+        line = f"waiting for {_names_of(first)} to finish {len(waiting)} of the entities"
+        run.context.log.info(line)
+        tell.get(_tell_nobody)(f"{line}, at most {max_wait_s:g} s")
     while waiting and (later := next_round(run, wanted, waiting, deadline)):
         _carry_out(run, later, summary)
         summary.plan = summary.plan.with_later(later.plan)
+        summary.refuse(refusals(later.plan))
         waiting = {e: names for e, names in waiting.items() if e not in later.plan.entities}
         waiting |= later.plan.waiting()
     if summary.has_failures:
-        run.confirm()
-        run.ledger.mark_failed(run.identity, summary.failed_pairs)
         run.store.put(failures_path(run.work_id), summary.failure_lines())
     return summary
 
 
+def _names_of(planned: Round) -> str:
+    holders = [state.claim.run_id for state in planned.gathered.in_flight.pairs.values()]
+    return " and ".join(f"run {run_id}" for run_id in dict.fromkeys(holders))
+
+
 def _carry_out(run: Run, planned: Round, summary: Summary) -> None:
     """Compute and record one round."""
-    # While the claim still holds every entity: nobody makes anything newer than what is copied.
+    marked = set(summary.failed_pairs)
+    failures = planned_failures(planned.plan, run.group, planned.gathered, run.work_id, time.time)
+    # While the claim still holds every entity: nobody makes anything newer than what is copied,
+    # nor takes an entity down whose failure would be recorded after it.
     run.confirm()
     run.ledger.record_again(run.identity, known_already(planned, run.group, run.partitions))
-    _compute(run, planned, summary)
-    failures = planned_failures(planned.plan, run.group, planned.gathered, run.work_id, time.time)
-    run.confirm()
     run.ledger.record(run.identity, failures)
     summary.add(failures)
+    _compute(run, planned, summary)
+    failed = [pair for pair in summary.failed_pairs if pair not in marked]
+    if failed:
+        run.confirm()
+        run.ledger.mark_failed(run.identity, failed)
+        run.store.put(failures_path(run.work_id), summary.failure_lines())
     compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
 
 
@@ -195,6 +212,10 @@ def _written(run: Run, plan: Plan, gathered: Gathered) -> tuple[Manifest, int] |
 
 def _nobody(_progress: Progress) -> None:
     """Nobody watches."""
+
+
+def _tell_nobody(_line: str) -> None:
+    """Nobody listens."""
 
 
 def _print_output(line: str) -> None:

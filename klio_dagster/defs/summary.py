@@ -38,8 +38,15 @@ class Summary:
     looked_at: Counter[str] = field(default_factory=Counter[str])
 
     def __post_init__(self) -> None:
-        for entity, problem in self.refused.items():
-            self.failures.append({"entity": entity, "asset": None, "error": problem})
+        refused, self.refused = self.refused, {}
+        self.refuse(refused)
+
+    def refuse(self, refused: Mapping[str, str]) -> None:
+        """Count entity ids that were refused, each with the reason and what is wrong with it."""
+        for entity, problem in refused.items():
+            if entity not in self.refused:
+                self.failures.append({"entity": entity, "asset": None, "error": problem})
+        self.refused = {**self.refused, **refused}
 
     def add(self, receipts: Iterable[Receipt]) -> None:
         """Count receipts, each once."""
@@ -80,7 +87,7 @@ class Summary:
             self.keys[name]: {
                 "materialized": self.materialized[self.keys[name]],
                 "skipped": sum(by_decision[Decision.SKIP].values()),
-                "failed": self.failed[self.keys[name]] + len(self.refused),
+                "failed": self.failed[self.keys[name]] + sum(by_decision[Decision.REFUSE].values()),
                 "waiting": sum(by_decision[Decision.WAIT].values()),
             }
             for name, by_decision in counts.items()

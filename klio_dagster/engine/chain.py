@@ -17,6 +17,7 @@ from klio_dagster.engine.outcome import (
     FailedTogether,
     Looked,
     Outcome,
+    as_look,
     blocked_by,
 )
 from klio_dagster.engine.retry import NO_WAITS, Waits
@@ -165,7 +166,8 @@ class EntityChain:
             checks=tuple(outcome.checks),
         )
         if isinstance(outcome, Failed):
-            return replace(common, failure=outcome.failure)
+            failed = replace(common, failure=outcome.failure)
+            return as_look(failed, part) if part.is_looked_at else failed
         if isinstance(outcome, Looked):
             return replace(common, is_look=True)
         return replace(

@@ -2,12 +2,13 @@
 
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from klio_dagster.codecs.registry import codec_from_json
 from klio_dagster.core.check import Evaluation
 from klio_dagster.core.entity import Result
 from klio_dagster.core.manifest import Manifest, PartSpec, Task
-from klio_dagster.core.output import Dumped
+from klio_dagster.core.output import Dumped, PromisingCodec
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.engine.inputs import one_line
 from klio_dagster.errors import CheckFailedError
@@ -90,7 +91,7 @@ def failed_receipt(
     notes: Sequence[str] = (),
 ) -> Receipt:
     """The receipt of an attempt whose worker could not write one any more."""
-    return Receipt(
+    receipt = Receipt(
         run=manifest.run,
         attempt=manifest.attempt,
         entity=task.entity,
@@ -107,3 +108,19 @@ def failed_receipt(
         earlier=tuple(task.tried.get(part.name, ())),
         notes=tuple(notes),
     )
+    return as_look(receipt, part) if part.is_looked_at else receipt
+
+
+def as_look(receipt: Receipt, part: PartSpec) -> Receipt:
+    """A failed receipt of a stored output that could not be checked again.
+
+    None of its checks has passed; the output itself is as finished as before.
+    """
+    said = str(receipt.failure)
+    codec = None if part.codec is None else codec_from_json(part.codec)
+    promises = codec.promises if isinstance(codec, PromisingCodec) else ()
+    names = [promise.name for promise in promises] + [str(check["name"]) for check in part.checks]
+    checks = tuple(
+        Evaluation(check=name, passed=False, severity="warn", description=said) for name in names
+    )
+    return replace(receipt, failure=None, is_look=True, checks=checks)

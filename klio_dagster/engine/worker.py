@@ -70,6 +70,7 @@ class Serving:
         self._part = ReceiptPart(store, manifest.run, writer)
         self._answers = answers
         self._unsaid: list[object] = []
+        self._begun: list[object] = []
         self._limits = {part.name: part.memory for part in manifest.chain}
         self._memory = OwnMemory()
         self._family = Family()
@@ -109,18 +110,18 @@ class Serving:
 
     def _begin(self, beginning: Beginning) -> None:
         held = self._memory.held(self._limits[beginning.asset])
-        self._say(
-            [
-                *(BEGIN, beginning.positions, beginning.asset, beginning.part),
-                *(beginning.timeout_s, beginning.started_at, beginning.earlier, held),
-            ]
-        )
+        self._begun = [
+            *(BEGIN, beginning.positions, beginning.asset, beginning.part),
+            *(beginning.timeout_s, beginning.started_at, beginning.earlier, held),
+        ]
+        self._say(self._begun)
 
     def _confirm(self) -> None:
         """Wait while nobody knows whether the run still holds its claim; time limits wait, too."""
         if self._confirmation is not None and not self._confirmation.is_fresh:
             self._say([WAIT])
             self._confirmation.wait()
+            self._say(self._begun)  # what is left of it is timed anew
 
     def _write(self, receipt: Receipt) -> None:
         self._end_copies()

@@ -43,6 +43,27 @@ def adopt_store(
     store.put(LEDGER_PATH, json.dumps({"instance": ours}).encode() + b"\n")
 
 
+def check_store_is_ours(store: Store, instance: dg.DagsterInstance) -> None:
+    """Refuse a store that another instance has recorded: ours would take its outputs for nobody's.
+
+    Nothing is written. A store that remembers no instance is fine.
+
+    Args:
+        store: where the outputs lie.
+        instance: Dagster's.
+
+    Raises:
+        ConfigError: another instance has recorded the outputs.
+    """
+    if _remembered(store) not in (None, instance_id(instance)):
+        raise ConfigError(
+            "its outputs are recorded in another Dagster instance; nothing is removed",
+            where=f"store '{store.url}'",
+            fix="set DAGSTER_HOME to that instance's, or have this one take the store over: `klio"
+            " run --new-ledger`",
+        )
+
+
 def _remembered(store: Store) -> str | None:
     data = store.get_or_none(LEDGER_PATH)
     try:

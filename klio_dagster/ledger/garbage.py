@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import groupby
+from itertools import batched, groupby
 
 from klio_dagster.core.fold import fold, unrecorded
 from klio_dagster.errors import ObjectNotFoundError
@@ -29,6 +29,7 @@ from klio_dagster.store.objects import ObjectInfo
 from klio_dagster.store.store import Store
 
 _LEFTOVER_AGE_S = 60.0  # an upload takes less
+_AT_ONCE = 100  # outputs removed before the claims are read again
 
 
 class Kind(StrEnum):
@@ -113,25 +114,27 @@ def orphans(
     """Outputs that no record of the ledger names: of entities that are gone, of another codec.
 
     Files that no output is called like are somebody else's. Assets that a claim names are left
-    out: a run stores outputs before it records them.
+    out: a run stores outputs before it records them. So are outputs written from `now` on: their run
+    may have opened its claim after the claims were read.
 
     Args:
         store: to look through.
         ledger: Dagster's log.
         outputs: the assets.
-        now: seconds since 1970, by the store's clock.
+        now: seconds since 1970, by the store's clock; taken before this is called.
 
     Raises:
         StoreUnavailableError: the store did not answer.
         LedgerError: Dagster's log cannot be read.
     """
-    claimed = {key for state in read_claims(store, now=now) for key in state.claim.assets}
+    claimed = _claimed(store)
     for output in outputs:
         if output.key in claimed:
             continue
         found = [
             (info, entity, suffix)
             for info in store.list(f"{output.key}/")
+            if info.modified.timestamp() < now
             for suffix in output.suffixes
             if (entity := entity_of(output.key, suffix, info.path)) is not None
         ]
@@ -148,13 +151,19 @@ def orphans(
 def remove_orphans(store: Store, found: Iterable[ObjectInfo]) -> None:
     """Remove outputs that were found to be orphans, except those written anew since.
 
+    Assets that a claim names by now are left out, too: their outputs are being written.
+
     Raises:
         StoreUnavailableError: the store did not answer.
     """
-    for info in found:
-        with suppress(ObjectNotFoundError):
-            if store.head(info.path) == info:
-                store.delete(info.path)
+    for some in batched(found, _AT_ONCE):
+        claimed = _claimed(store)
+        for info in some:
+            if info.path.rpartition("/")[0] in claimed:
+                continue
+            with suppress(ObjectNotFoundError):
+                if store.head(info.path) == info:
+                    store.delete(info.path)
 
 
 def remove(store: Store, kind: Kind, found: Sequence[ObjectInfo]) -> None:
@@ -171,6 +180,11 @@ def remove(store: Store, kind: Kind, found: Sequence[ObjectInfo]) -> None:
                 os.unlink(store.uri(info.path))  # no object of a store is called like that
     else:
         store.delete_many(info.path for info in found)
+
+
+def _claimed(store: Store) -> set[str]:
+    """The assets that some run holds, alive or dead."""
+    return {key for state in read_claims(store) for key in state.claim.assets}
 
 
 def _metadata(

@@ -1,6 +1,7 @@
 """Runs that died: what they finished is written to the ledger before anybody plans."""
 
 import time
+from collections.abc import Collection
 
 import dagster as dg
 
@@ -26,10 +27,18 @@ _ASK_AGAIN_S = 0.2
 _LEFTOVER_AGE_S = 60.0  # an upload takes less; a younger one may be another run's
 
 
-def fold_dead_runs(store: Store, ledger: Ledger, instance: dg.DagsterInstance) -> list[str]:
+def fold_dead_runs(
+    store: Store, ledger: Ledger, instance: dg.DagsterInstance, *, asking: str = ""
+) -> list[str]:
     """Record what dead runs finished, report them failed, and free what they held.
 
     A kill between any two lines repeats the lines before it, which then change nothing.
+
+    Args:
+        store: where claims and receipts lie.
+        ledger: Dagster's log.
+        instance: Dagster's.
+        asking: id of the run that asks; it is not reported failed, whatever its other groups did.
 
     Returns:
         The ids of the runs.
@@ -39,12 +48,18 @@ def fold_dead_runs(store: Store, ledger: Ledger, instance: dg.DagsterInstance) -
         StoreUnavailableError: the store did not answer.
     """
     cleared: list[ClaimState] = []
-    while dead := [s for s in read_claims(store, now=store_time(store)) if not s.is_alive]:
+    while True:
+        states = read_claims(store, now=store_time(store))
+        dead = [state for state in states if not state.is_alive]
+        if not dead:
+            break
+        # Of a run's groups one may have died while another works on.
+        working = {asking, *(state.claim.run_id for state in states if state.is_alive)}
         before = len(cleared)
         for state in dead:
             with settling(store, state.claim.work_id) as is_ours:
                 if is_ours:
-                    _clear_away(store, ledger, instance, state)
+                    _clear_away(store, ledger, instance, state, working)
                     cleared.append(state)
         if len(cleared) == before:
             time.sleep(_ASK_AGAIN_S)  # another run is at it: what it records is not planned again
@@ -55,12 +70,17 @@ def fold_dead_runs(store: Store, ledger: Ledger, instance: dg.DagsterInstance) -
 
 
 def _clear_away(
-    store: Store, ledger: Ledger, instance: dg.DagsterInstance, state: ClaimState
+    store: Store,
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    state: ClaimState,
+    working: Collection[str],
 ) -> None:
     """Record, report, free: in this order, so that a kill in between repeats it."""
     claim = state.claim
     settle(store, ledger, RunIdentity.of_run(instance, claim.run_id), claim.work_id)
-    _report_failed(instance, state)
+    if claim.run_id not in working:
+        _report_failed(instance, state)
     remove_claim(store, claim.work_id)
 
 

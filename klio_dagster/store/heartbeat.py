@@ -19,6 +19,12 @@ CONFIRMED_FOR_S = 30.0  # half of the silence after which others may take the en
 Clock = Callable[[], float]
 
 
+def passed_s() -> float:
+    """Seconds by a clock that is never set, and goes on while a process or the machine sleeps."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; elsewhere the machine's sleep is left out
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
+
+
 class Heartbeat:
     """Keeps a claim alive from a thread while a `with` block runs.
 
@@ -27,11 +33,11 @@ class Heartbeat:
     Args:
         claim: what to keep alive.
         every_s: seconds between two beats.
-        monotonic: seconds; goes on while the process is stopped.
+        monotonic: seconds; goes on while the process or the machine is stopped.
     """
 
     def __init__(
-        self, claim: OpenClaim, every_s: float = BEAT_EVERY_S, monotonic: Clock = time.monotonic
+        self, claim: OpenClaim, every_s: float = BEAT_EVERY_S, monotonic: Clock = passed_s
     ) -> None:
         self._claim = claim
         self._every_s = every_s
@@ -101,7 +107,7 @@ class Confirmation:
         store: ObjectStore,
         work_id: str,
         generation: str,
-        monotonic: Clock = time.monotonic,
+        monotonic: Clock = passed_s,
     ) -> None:
         self._store = store
         self._work_id = work_id

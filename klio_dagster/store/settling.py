@@ -5,17 +5,20 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from klio_dagster.store.claims import DEAD_AFTER_S, store_time
+from klio_dagster.errors import ObjectNotFoundError
+from klio_dagster.store.claims import store_time
 from klio_dagster.store.layout import claim_path, settling_path
 from klio_dagster.store.objects import ObjectStore
 from klio_dagster.store.processes import Process
+
+_ABANDONED_AFTER_S = 600.0  # many receipts, or a ledger that is locked, take minutes
 
 
 @contextmanager
 def settling(store: ObjectStore, work_id: str) -> Generator[bool]:
     """Whether this process, and no other, is to clear a dead claim away; released at the end.
 
-    Who was killed while it did so gives way: at once on the same machine, else after a minute.
+    Who was killed while it did so gives way: at once on the same machine, else after ten minutes.
 
     Raises:
         ConfigError: the store does not let us write.
@@ -30,14 +33,16 @@ def settling(store: ObjectStore, work_id: str) -> Generator[bool]:
     try:
         yield is_ours and store.exists(claim_path(work_id))
     finally:
-        if is_ours:
+        if is_ours and store.get_or_none(path) == ours:
             store.delete(path)
 
 
 def _is_abandoned(store: ObjectStore, path: str) -> bool:
-    """Whoever wrote this object is gone, or has not come to an end for a minute."""
+    """Whoever wrote this object is gone, or has not come to an end for very long."""
     data = store.get_or_none(path)
-    if data is None:
-        return True
-    age_s = store_time(store) - store.head(path).modified.timestamp()
-    return age_s > DEAD_AFTER_S or Process(**json.loads(data)).is_gone
+    now = store_time(store)
+    try:
+        age_s = now - store.head(path).modified.timestamp()
+    except ObjectNotFoundError:  # it has just come to its end
+        return False
+    return age_s > _ABANDONED_AFTER_S or data is None or Process(**json.loads(data)).is_gone

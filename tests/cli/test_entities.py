@@ -68,3 +68,12 @@ def test_the_list_can_be_of_one_state_only(computed):
     failed = computed.klio("entities", "list", "--entities", "failed")
 
     assert sorted(failed.out.split()) == ["broken", "nowhere"]
+
+
+def test_a_pattern_that_matches_nothing_is_named_with_the_place(project):
+    done = project.klio("entities", "sync")
+
+    assert done.code == 0
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("nothing found: no file matches clips/{entity}.raw in ")
+    assert str(project.folder / "data") in done.err

@@ -53,7 +53,7 @@ def test_a_run_that_meets_a_live_claim_does_the_rest_and_says_what_waits(
     assert ran.success
     assert ran.counts("materialized") == {"recording": 0, "mel": 1, "report": 1}
     assert ran.counts("waiting") == all_of(1)
-    assert "waiting for other runs to finish 1 of the entities" in ran.log
+    assert f"waiting for run {holding.claim.run_id} to finish 1 of the entities" in ran.log
     assert {state.claim.run_id for state in read_claims(computed.store)} == {
         unrelated.claim.run_id,
         holding.claim.run_id,
