@@ -26,7 +26,7 @@ from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals.definitions import job_of_entities
 from klio_dagster.ledger.ledger import ledger_of
 from klio_dagster.store.claims import read_claims
-from klio_dagster.store.layout import OWN_FOLDER
+from klio_dagster.store.layout import request_path
 from klio_dagster.store.store import Store
 
 _TICK_S = 60
@@ -213,7 +213,7 @@ class _Tick:
     def _request(
         self, wanted: Sequence[str], rerun_on: frozenset[RerunOn], run_key: str
     ) -> dg.RunRequest:
-        file = f"{OWN_FOLDER}/requests/{run_key.replace('/', '-')}.jsonl"
+        file = request_path(run_key.replace("/", "-"))
         config: dict[str, Any] = {
             **named_entities(self.store, wanted, file),
             "rerun_on": sorted(reason.value for reason in rerun_on),

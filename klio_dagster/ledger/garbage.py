@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import batched, groupby
+from itertools import groupby
 
 from klio_dagster.core.fold import fold, unrecorded
 from klio_dagster.errors import ObjectNotFoundError
@@ -114,8 +114,8 @@ def orphans(
     """Outputs that no record of the ledger names: of entities that are gone, of another codec.
 
     Files that no output is called like are somebody else's. Assets that a claim names are left
-    out: a run stores outputs before it records them. So are outputs written from `now` on: their run
-    may have opened its claim after the claims were read.
+    out: a run stores outputs before it records them. So are outputs written from `now` on: their
+    run may have opened its claim after the claims were read.
 
     Args:
         store: to look through.
@@ -148,7 +148,7 @@ def orphans(
                 yield Kind.ORPHAN, info
 
 
-def remove_orphans(store: Store, found: Iterable[ObjectInfo]) -> None:
+def remove_orphans(store: Store, found: Sequence[ObjectInfo]) -> None:
     """Remove outputs that were found to be orphans, except those written anew since.
 
     Assets that a claim names by now are left out, too: their outputs are being written.
@@ -156,9 +156,9 @@ def remove_orphans(store: Store, found: Iterable[ObjectInfo]) -> None:
     Raises:
         StoreUnavailableError: the store did not answer.
     """
-    for some in batched(found, _AT_ONCE):
+    for start in range(0, len(found), _AT_ONCE):
         claimed = _claimed(store)
-        for info in some:
+        for info in found[start : start + _AT_ONCE]:
             if info.path.rpartition("/")[0] in claimed:
                 continue
             with suppress(ObjectNotFoundError):

@@ -3,6 +3,8 @@
 import os
 import time
 
+import pytest
+
 from klio_dagster.store.claims import open_claim
 from klio_dagster.store.store import Store
 
@@ -108,3 +110,17 @@ def test_an_age_that_is_none_is_refused_in_one_line(computed_copy):
 
     assert done.code == 2
     assert done.err == "--older-than: 'a month' is no age; write 12h, 30d or 4w\n"
+
+
+@pytest.mark.parametrize("apply", [(), ("--apply",)], ids=["dry", "apply"])
+def test_on_another_instance_nothing_is_an_orphan_and_it_is_refused(computed_copy, apply):
+    before = computed_copy.files()
+    computed_copy.home.rename(computed_copy.folder / "elsewhere")
+    computed_copy.klio("entities", "sync")  # makes a home anew
+
+    done = computed_copy.klio("gc", "--orphans", *apply)
+
+    assert done.code == 2
+    assert "recorded in another Dagster instance" in done.err
+    assert done.err.count("\n") == 1
+    assert computed_copy.files() == before

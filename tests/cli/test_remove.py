@@ -125,3 +125,16 @@ def test_an_id_that_is_nowhere_is_a_mistake(computed_copy):
     assert done.code == 2
     assert done.err.startswith("catalogue: god not in it; ")
     assert done.err.count("\n") == 1
+
+
+def test_on_another_instance_nothing_is_removed(computed_copy):
+    before = computed_copy.files()
+    computed_copy.home.rename(computed_copy.folder / "elsewhere")
+    computed_copy.klio("entities", "sync")  # makes a home anew
+
+    done = computed_copy.klio("entities", "remove", "good", "--outputs", "--apply")
+
+    assert done.code == 2
+    assert "recorded in another Dagster instance" in done.err
+    assert done.err.count("\n") == 1
+    assert computed_copy.files() == before

@@ -1,8 +1,11 @@
 """A takedown that is killed, or meets a run."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -15,6 +18,7 @@ from klio_dagster.store.claims import open_claim
 from klio_dagster.store.layout import output_path
 from klio_dagster.store.removed import removed_entities
 from tests.flows.catalogue import all_of, computed_tracks, tracks
+from tests.flows.test_checks import checked, short_and_long
 
 KEYS = ("recording", "mel", "report")
 STEPS = ("fold_dead_runs", "scrub", "removal.forget", "removal.forget_partitions")
@@ -109,3 +113,35 @@ def test_dagster_shows_the_newest_of_the_others_after_the_newest_was_removed(cat
     left = catalogue.instance.get_latest_materialization_event(key).dagster_event.partition
     assert {newest, left} == {"a", "b"}
     assert catalogue.instance.get_materialized_partitions(key) == {left}
+
+
+def logged(catalogue, text: str) -> dict[str, int]:
+    """How many evaluations of checks quote a text, by database of Dagster's event log."""
+    found: dict[str, int] = {}
+    for path in Path(catalogue.instance.root_directory).rglob("*.db"):
+        with closing(sqlite3.connect(path)) as log:
+            if log.execute("SELECT 1 FROM sqlite_master WHERE name = 'event_logs'").fetchone():
+                (found[path.name],) = log.execute(
+                    "SELECT count(*) FROM event_logs WHERE event LIKE ?"
+                    " AND dagster_event_type = 'ASSET_CHECK_EVALUATION'",
+                    (f"%{text}%",),
+                ).fetchone()
+    return found
+
+
+def test_what_its_checks_said_goes_too_and_that_of_others_stays(catalogue):
+    short_and_long(catalogue)
+    runs = [catalogue.run(checked(), entities="all", force=True).run_id for _ in range(2)]
+    takedown = replace(takedown_of(catalogue, "short"), catalogues={"tracks": ["recording", "mel"]})
+    before = logged(catalogue, '"short"')
+    others = logged(catalogue, '"long"')
+    told = traces(takedown, catalogue.ledger, catalogue.instance).events
+
+    take_down(takedown, catalogue.ledger, catalogue.instance, at=1.0)
+
+    places = {"index.db", *(f"{run}.db" for run in runs)}
+    assert {name for name, number in before.items() if number} == places
+    assert told["recording"] > before["index.db"], "they are counted, with its failures"
+    assert logged(catalogue, '"short"') == dict.fromkeys(before, 0)
+    assert logged(catalogue, '"long"') == others
+    assert traces(takedown, catalogue.ledger, catalogue.instance).events == {}

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from klio_dagster.errors import ConfigError
-from klio_dagster.ledger.adopted import adopt_store
+from klio_dagster.ledger.adopted import adopt_store, check_store_is_ours
 from klio_dagster.store.layout import LEDGER_PATH
 from klio_dagster.store.memory import MemoryStore
 
@@ -69,3 +69,29 @@ def test_a_file_nobody_can_read_is_one_clear_line(data: bytes):
         pytest.raises(ConfigError, match="remove it; the next run writes it anew"),
     ):
         adopt_store(store, instance, ["mel"], allow_new=False)
+
+
+def test_a_store_of_another_instance_is_refused_with_one_line_and_left_as_it_is():
+    store = MemoryStore()
+    with dg.instance_for_test() as first:
+        adopt_store(store, first, ["mel"], allow_new=False)
+        remembered = store.get(LEDGER_PATH)
+        check_store_is_ours(store, first)
+
+    with dg.instance_for_test() as second:
+        second.report_runless_asset_event(dg.AssetMaterialization("mel", partition="a"))
+        with pytest.raises(ConfigError) as refused:
+            check_store_is_ours(store, second)
+
+    assert len(str(refused.value).splitlines()) == 1
+    assert "DAGSTER_HOME" in str(refused.value)
+    assert store.get(LEDGER_PATH) == remembered
+
+
+def test_a_store_that_remembers_no_instance_is_anybodys():
+    store = MemoryStore()
+
+    with dg.instance_for_test() as instance:
+        check_store_is_ours(store, instance)
+
+    assert not store.exists(LEDGER_PATH)

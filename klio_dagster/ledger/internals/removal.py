@@ -1,7 +1,8 @@
 """The event log without some partitions: what `klio entities remove` takes out of it."""
 
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Any, cast
@@ -19,12 +20,14 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from dagster._serdes import deserialize_value
 from sqlalchemy import and_, func, select
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from klio_dagster.errors import LedgerError
+from klio_dagster.ledger.internals.failures import clear_errors
 
 _AT_ONCE = 500  # values bound to one query; SQLite takes 32,766, old ones 999
+_PAGE = 1000  # stored events read at once, of some kilobytes each
 _LOG = SqlEventLogStorageTable
+_CHECKS = AssetCheckExecutionsTable
 
 
 def events_of(
@@ -39,9 +42,13 @@ def events_of(
     """
     names = {key.to_string(): key.to_user_string() for key in keys}
     found: dict[str, int] = {}
+    named = frozenset(partitions)
     storage = _storage(instance)
     with _connected(storage.index_connection()) as connection:
-        for some in _chunks(partitions):
+        for run_id in _checked_in(connection, names, named):
+            for _, key in _evaluations(connection, run_id, names, named):
+                found[names[key]] = found.get(names[key], 0) + 1
+        for some in _chunks(named):
             query = (
                 select(_LOG.c.asset_key, func.count())
                 .where(_LOG.c.asset_key.in_(list(names)), _LOG.c.partition.in_(some))
@@ -65,9 +72,9 @@ def forget(
     """
     storage = _storage(instance)
     texts = [key.to_string() for key in keys]
-    gone: set[str] = set()
-    for some in _chunks(partitions):
-        gone.update(some)
+    gone = frozenset(partitions)
+    _forget_evaluations(storage, texts, gone)  # first: the rows below tell which runs have some
+    for some in _chunks(gone):
         about = and_(_LOG.c.asset_key.in_(texts), _LOG.c.partition.in_(some))
         with _connected(storage.index_connection()) as connection:
             runs = connection.execute(select(_LOG.c.run_id).where(about).distinct()).scalars().all()
@@ -81,10 +88,12 @@ def forget(
         with _connected(storage.index_connection()) as connection:
             _overwrite(connection)
             events = select(_LOG.c.id).where(about)
-            tags, checks = AssetEventTagsTable, AssetCheckExecutionsTable
+            tags = AssetEventTagsTable
             connection.execute(tags.delete().where(tags.c.event_id.in_(events)))
             connection.execute(
-                checks.delete().where(checks.c.asset_key.in_(texts), checks.c.partition.in_(some))
+                _CHECKS.delete().where(
+                    _CHECKS.c.asset_key.in_(texts), _CHECKS.c.partition.in_(some)
+                )
             )
             connection.execute(_LOG.delete().where(about))
     with _connected(storage.index_connection()) as connection:
@@ -114,8 +123,67 @@ def forget_partitions(
             )
 
 
+def _forget_evaluations(
+    storage: SqlEventLogStorage, texts: Collection[str], gone: Collection[str]
+) -> None:
+    """Take the evaluations of checks out of the runs' own logs, then out of the index."""
+    with _connected(storage.index_connection()) as connection:
+        runs = _checked_in(connection, texts, gone)
+    for run_id in runs:
+        logs = [storage.index_connection()]
+        if isinstance(storage, SqliteEventLogStorage) and os.path.exists(
+            storage.path_for_shard(run_id)
+        ):
+            logs.insert(0, storage.run_connection(run_id))
+        for log in logs:
+            with _connected(log) as connection:
+                _overwrite(connection)
+                found = _evaluations(connection, run_id, texts, gone)
+                for start in range(0, len(found), _AT_ONCE):
+                    ids = [number for number, _ in found[start : start + _AT_ONCE]]
+                    connection.execute(_LOG.delete().where(_LOG.c.id.in_(ids)))
+
+
+def _checked_in(
+    connection: Connection, texts: Collection[str], partitions: Iterable[str]
+) -> list[str]:
+    """The runs that checked outputs of these partitions."""
+    runs: dict[str, None] = {}
+    for some in _chunks(partitions):
+        about = and_(_CHECKS.c.asset_key.in_(list(texts)), _CHECKS.c.partition.in_(some))
+        found = connection.execute(select(_CHECKS.c.run_id).where(about).distinct()).scalars()
+        runs.update(dict.fromkeys(found))
+    return list(runs)
+
+
+def _evaluations(
+    connection: Connection, run_id: str, texts: Collection[str], partitions: Collection[str]
+) -> list[tuple[int, str]]:
+    """Row id and asset key of each evaluation of these partitions in a run.
+
+    Only their body says what they are about: Dagster leaves the columns for it empty. The table of
+    check executions knows the last one of a run, and not those that a retry of the run replaced.
+    """
+    found: list[tuple[int, str]] = []
+    query = (
+        select(_LOG.c.id, _LOG.c.event)
+        .where(_LOG.c.run_id == run_id, _LOG.c.dagster_event_type == "ASSET_CHECK_EVALUATION")
+        .order_by(_LOG.c.id)
+        .limit(_PAGE)
+    )
+    last = 0
+    while rows := connection.execute(query.where(_LOG.c.id > last)).all():
+        for number, event in rows:
+            about = json.loads(event)["dagster_event"]["event_specific_data"]
+            key = dg.AssetKey(about["asset_key"]["path"]).to_string()
+            if key in texts and about.get("partition") in partitions:
+                found.append((number, key))
+        last = rows[-1][0]
+    return found
+
+
 def _forget_newest(
-    storage: SqlEventLogStorage, connection: Connection, key: str, gone: set[str]
+    storage: SqlEventLogStorage, connection: Connection, key: str, gone: Collection[str]
 ) -> None:
     """What the row of an asset tells of its newest materialisation, and of its partitions."""
     row = AssetKeyTable.c.asset_key == key
@@ -173,12 +241,5 @@ def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
 
 @contextmanager
 def _connected(connecting: AbstractContextManager[Any]) -> Iterator[Connection]:
-    try:
-        with connecting as connection:
-            yield cast("Connection", connection)
-    except SQLAlchemyError as error:
-        raise LedgerError(
-            f"Dagster's event log did not work: {str(error).splitlines()[0]}",
-            where="DAGSTER_HOME",
-            fix="see that its disk has room and that no other process keeps it locked",
-        ) from error
+    with clear_errors("then do it again"), connecting as connection:
+        yield cast("Connection", connection)
