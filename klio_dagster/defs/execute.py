@@ -129,7 +129,7 @@ def _under_claim(run: Run, max_wait_s: float) -> Summary:
     waiting = first.plan.waiting()
     deadline = time.monotonic() + max_wait_s
     if waiting:
-        line = f"waiting for {_names_of(first)} to finish {len(waiting)} of the entities"
+        line = f"waiting for {_holders(run, first)} to finish {len(waiting)} of the entities"
         run.context.log.info(line)
         tell.get(_tell_nobody)(f"{line}, at most {max_wait_s:g} s")
     while waiting and (later := next_round(run, wanted, waiting, deadline)):
@@ -143,8 +143,14 @@ def _under_claim(run: Run, max_wait_s: float) -> Summary:
     return summary
 
 
-def _names_of(planned: Round) -> str:
-    holders = [state.claim.run_id for state in planned.gathered.in_flight.pairs.values()]
+def _holders(run: Run, planned: Round) -> str:
+    """The runs that hold what a round waits for, in words."""
+    held = planned.gathered.in_flight.pairs
+    holders = [
+        held[run.group.keys[name], entity].claim.run_id
+        for name, entity, reason in planned.plan.pairs(Decision.WAIT)
+        if reason == "in_flight"
+    ]
     return " and ".join(f"run {run_id}" for run_id in dict.fromkeys(holders))
 
 

@@ -157,7 +157,9 @@ def test_checks_selected_alone_look_again_at_what_is_stored(catalogue: Catalogue
     assert "recording: 2 looked at again" in " ".join(run.log)
 
 
-def test_a_stored_output_that_is_gone_fails_when_it_is_looked_at(catalogue: Catalogue) -> None:
+def test_a_stored_output_that_is_gone_does_not_pass_when_it_is_looked_at(
+    catalogue: Catalogue,
+) -> None:
     short_and_long(catalogue)
     catalogue.run(checked(least=1), entities=["long"])
     (catalogue.folder / "recording/long.json").unlink()
@@ -168,4 +170,13 @@ def test_a_stored_output_that_is_gone_fails_when_it_is_looked_at(catalogue: Cata
         entities=["long"],
     )
 
-    assert "the ledger says it is stored, but it is not there" in run.error
+    assert run.success
+    records = catalogue.ledger.records(["recording"], ["long"])
+    assert not records["recording"]["long"].failed, "nobody computed it again"
+    event = catalogue.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey("recording"), "is_long"), limit=1
+    )[0].event
+    assert event is not None
+    evaluation = event.dagster_event.asset_check_evaluation_data
+    assert not evaluation.passed
+    assert "the ledger says it is stored, but it is not there" in evaluation.description
