@@ -7,7 +7,7 @@ from typing import Any
 
 from klio_dagster.cli.ending import ending
 from klio_dagster.cli.output import is_debug, print_json
-from klio_dagster.defs.summary import COUNTS
+from klio_dagster.defs.summary import BY_ASSET, COUNTS
 
 
 class Report:
@@ -47,6 +47,7 @@ class Report:
             "assets": {key: dict.fromkeys(COUNTS, 0) for key in self.keys if key not in counted},
             "failures": [],
             "blocked": 0,
+            **{name: {} for name in BY_ASSET},
         }
         return {**merge([*self.summaries, nothing]), "error": error}
 
@@ -77,13 +78,18 @@ def merge(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {
         "run_id": summaries[-1]["run_id"],
         "seconds": round(sum(each["seconds"] for each in summaries), 3),
-        "assets": {key: counts for each in summaries for key, counts in each["assets"].items()},
+        "assets": _joined("assets", summaries),
         "failures": _each_once([f for each in summaries for f in each["failures"]]),
         "blocked": sum(each["blocked"] for each in summaries),
+        **{name: _joined(name, summaries) for name in BY_ASSET},
     }
     if len(summaries) > 1:
         merged["run_ids"] = list(dict.fromkeys(each["run_id"] for each in summaries))
     return merged
+
+
+def _joined(name: str, summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {key: told for each in summaries for key, told in each[name].items()}
 
 
 def _each_once(failures: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 """`klio run`: compute what is missing, failed or stale, in this process."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -174,6 +174,8 @@ def _print_summary(
 ) -> None:
     rows = [[key, *(counts[name] for name in COUNTS)] for key, counts in merged["assets"].items()]
     click.echo(table(rows, ["asset", *COUNTS]))
+    for line in _told_of_checks(merged["checks"]):
+        click.echo(line)
     failures = merged["failures"]
     if failures:
         click.echo(f"\n{len(failures):,} failed, {merged['blocked']:,} blocked by them:")
@@ -188,3 +190,23 @@ def _print_summary(
             click.echo(f"full list: {group.store.uri(failures_path(summary['run_id']))}")
     runs = ", ".join(summary["run_id"] for summary in summaries)
     click.echo(f"\n{merged['seconds']:.1f} s, run {runs}")
+    if merged["spent"]:
+        click.echo(_told_of_time(merged["spent"]))
+
+
+def _told_of_checks(checks: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterator[str]:
+    """A line for each check that not everything passed."""
+    for key, by_check in checks.items():
+        for check, counts in by_check.items():
+            found = [f"{counts[name]:,} {name}" for name in ("warned", "failed") if counts[name]]
+            if found:
+                yield f"check {check} of {key}: {', '.join(found)}"
+
+
+def _told_of_time(spent: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the workers spent on each asset, and the one output that took longest."""
+    total = sum(each["seconds"] for each in spent.values()) or 1.0
+    parts = [f"{key} {s['seconds']:.2f} s ({s['seconds'] / total:.0%})" for key, s in spent.items()]
+    key, longest = max(spent.items(), key=lambda each: each[1]["slowest"]["seconds"])
+    entity, seconds = longest["slowest"]["entity"], longest["slowest"]["seconds"]
+    return f"workers: {', '.join(parts)}; slowest {printable(entity)} {key}, {seconds:.2f} s"

@@ -61,6 +61,8 @@ class Receipt:
         started_at: seconds since the epoch.
         finished_at: seconds since the epoch, to the microsecond.
         cpu_s: seconds of CPU.
+        together: with how many entities it was computed in one call, itself included; the times are
+            those of the call, `cpu_s` is this entity's part.
         codec: the output codec as JSON, with which others load the output.
         metadata: what the UI shows.
         figures: name to PNG bytes.
@@ -78,6 +80,7 @@ class Receipt:
     finished_at: float
     started_at: float = 0.0
     cpu_s: float = 0.0
+    together: int = 1
     attempt: int = 1
     uri: str = ""
     size: int = 0
@@ -124,6 +127,8 @@ class Receipt:
             "finished_at": self.finished_at,
             "cpu_s": self.cpu_s,
         }
+        if self.together > 1:
+            fields["together"] = self.together
         if self.earlier:
             fields |= {"attempts": self.attempts, "earlier": list(self.earlier)}
         if self.notes:
@@ -179,6 +184,7 @@ class Receipt:
                 started_at=fields["started_at"],
                 finished_at=fields["finished_at"],
                 cpu_s=fields["cpu_s"],
+                together=fields.get("together", 1),
                 codec=fields.get("codec", {}),
                 metadata=fields.get("metadata", {}),
                 figures={n: b64decode(png) for n, png in fields.get("figures", {}).items()},

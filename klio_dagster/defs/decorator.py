@@ -10,6 +10,7 @@ from klio_dagster.core.asset import Dep, EntityStep
 from klio_dagster.core.code_version import code_versions
 from klio_dagster.core.graph import Chain
 from klio_dagster.defs.checks import check_specs
+from klio_dagster.defs.code_references import with_code_references
 from klio_dagster.defs.group import EntityGroup, attach, group_of
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.defs.translator import KlioTranslator
@@ -76,7 +77,7 @@ def klio_assets(
             ),
         )
         complete = [
-            spec.replace_attributes(
+            with_code_references(spec, chain, asset_name).replace_attributes(
                 deps=_deps(chain, asset_name, specs, sources, partitions_def),
                 code_version=versions[asset_name],
                 skippable=True,

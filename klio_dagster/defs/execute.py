@@ -22,6 +22,7 @@ from klio_dagster.defs.recorder import Recorder
 from klio_dagster.defs.requested import partitioned_outside, planned_partitions, wanted_by
 from klio_dagster.defs.run import Run
 from klio_dagster.defs.run_config import KlioRunConfig
+from klio_dagster.defs.run_page import show_on_page
 from klio_dagster.defs.summary import Summary, failure_of
 from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
 from klio_dagster.engine.launch import carry_out
@@ -107,9 +108,10 @@ def execute(
         report = json.dumps(summary.to_json(context.run.run_id, time.monotonic() - started))
         store.put(summary_path(run.work_id), report.encode())
         claim.close()
-    context.log.info(str(summary))
+    list_uri = store.uri(failures_path(run.work_id))
+    show_on_page(context, identity, summary, list_uri)
     if summary.has_failures:
-        raise failure_of(summary, store.uri(failures_path(run.work_id)))
+        raise failure_of(summary, list_uri)
 
 
 def _work_id(context: dg.AssetExecutionContext, group: EntityGroup) -> str:

@@ -11,11 +11,14 @@ import dagster as dg
 from klio_dagster.core.ids import printable
 from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import Receipt
+from klio_dagster.core.spent import Findings, Spent, was_attempted
 
 SHOWN_FAILURES = 10  # a table in the UI has no pages
 SHOWN_CHARACTERS = 300
 COUNTS = ("materialized", "skipped", "failed", "waiting")
 """What is counted of each asset of a run."""
+BY_ASSET = ("reasons", "checks", "spent")
+"""What else a summary says, asset by asset."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,8 @@ class Summary:
     failures: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     blocked: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     looked_at: Counter[str] = field(default_factory=Counter[str])
+    spent: dict[str, Spent] = field(default_factory=dict[str, Spent])
+    findings: Findings = field(default_factory=Findings)
 
     def __post_init__(self) -> None:
         refused, self.refused = self.refused, {}
@@ -51,6 +56,9 @@ class Summary:
     def add(self, receipts: Iterable[Receipt]) -> None:
         """Count receipts, each once."""
         for receipt in receipts:
+            self.findings.add(receipt)
+            if was_attempted(receipt):
+                self.spent.setdefault(receipt.asset, Spent()).add(receipt)
             if receipt.is_look:
                 self.looked_at[receipt.asset] += 1
                 continue
@@ -93,6 +101,13 @@ class Summary:
             for name, by_decision in counts.items()
         }
 
+    def reasons(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Asset key to decision to reason to how many entities were planned so."""
+        return {
+            self.keys[name]: {decision: reasons for decision, reasons in decided.items() if reasons}
+            for name, decided in self.plan.counts().items()
+        }
+
     def to_json(self, run_id: str, seconds: float) -> dict[str, Any]:
         """What `klio run --json` ends with."""
         return {
@@ -101,7 +116,13 @@ class Summary:
             "assets": self.assets(),
             "failures": self.failures,
             "blocked": len(self.blocked),
+            "reasons": self.reasons(),
+            "checks": self.findings.to_json(),
+            "spent": {key: spent.to_json() for key, spent in self._by_time()},
         }
+
+    def _by_time(self) -> list[tuple[str, Spent]]:
+        return sorted(self.spent.items(), key=lambda each: -each[1].seconds)
 
     def failure_lines(self) -> bytes:
         """The full list of failures, a JSON object a line."""

@@ -161,6 +161,7 @@ class EntityChain:
             started_at=round(attempt.started_at, 6),
             finished_at=round(self._clock(), 6),
             cpu_s=round(attempt.cpu_s, 6),
+            together=len(attempt.entities),
             earlier=attempt.earlier,
             notes=attempt.notes,
             checks=tuple(outcome.checks),

@@ -11,6 +11,7 @@ from klio_dagster.errors import LedgerError, RunError
 NOTHING = {"materialized": 0, "skipped": 0, "failed": 0, "waiting": 0}
 BAD = {"entity": "a", "asset": "x", "error": "ValueError: bad"}
 REFUSED = {"entity": "a...b", "asset": None, "error": "invalid_id: it holds '...'"}
+BY_ASSET = {"reasons": {"x": {}}, "checks": {}, "spent": {"x": {}}}
 
 
 def test_a_store_that_cannot_be_written_is_one_line_and_exit_code_2(project):
@@ -81,7 +82,14 @@ def test_what_earlier_runs_did_is_in_the_object_of_one_that_stops():
     report.keys = ["x", "y"]
     report.run_ids = ["a", "b"]
     report.summaries.append(
-        {"run_id": "a", "seconds": 1.0, "assets": {"x": {}}, "failures": [BAD], "blocked": 0}
+        {
+            "run_id": "a",
+            "seconds": 1.0,
+            "assets": {"x": {}},
+            "failures": [BAD],
+            "blocked": 0,
+            **BY_ASSET,
+        }
     )
 
     said = report.stopped("it cannot go on")
@@ -98,6 +106,7 @@ def test_several_summaries_are_one():
         "assets": {"x": {}},
         "failures": [BAD, REFUSED],
         "blocked": 2,
+        **BY_ASSET,
     }
     other = {
         "run_id": "b",
@@ -105,6 +114,8 @@ def test_several_summaries_are_one():
         "assets": {"y": {}},
         "failures": [REFUSED],
         "blocked": 1,
+        **BY_ASSET,
+        "spent": {"y": {"seconds": 2.0}},
     }
 
     merged = merge([one, other])
@@ -115,6 +126,8 @@ def test_several_summaries_are_one():
         "assets": {"x": {}, "y": {}},
         "failures": [BAD, REFUSED],
         "blocked": 3,
+        **BY_ASSET,
+        "spent": {"x": {}, "y": {"seconds": 2.0}},
         "run_ids": ["a", "b"],
     }
     assert merge([one]) == one

@@ -26,7 +26,8 @@ def test_the_object_has_the_documented_form_and_the_second_run_skips_what_is_don
     assert (first.code, second.code) == (1, 1)
     assert (first.err, second.err) == ("", "")
     said = first.json
-    assert list(said) == ["run_id", "seconds", "assets", "failures", "blocked"]
+    counts = ["run_id", "seconds", "assets", "failures", "blocked"]
+    assert list(said) == [*counts, "reasons", "checks", "spent"]
     assert said["assets"] == {
         "size": {"materialized": 1, "skipped": 0, "failed": 1, "waiting": 0},
         "double": {"materialized": 1, "skipped": 0, "failed": 1, "waiting": 0},
@@ -35,6 +36,8 @@ def test_the_object_has_the_documented_form_and_the_second_run_skips_what_is_don
         {"entity": "broken", "asset": "size", "error": "ValueError: no sound in it"}
     ]
     assert said["blocked"] == 1
+    assert said["reasons"]["double"] == {"run": {"upstream": 2}}
+    assert said["spent"]["size"]["outputs"] == 2
     assert second.json["assets"]["double"] == {
         "materialized": 0,
         "skipped": 1,

@@ -137,6 +137,30 @@ def test_the_page_of_a_run_has_a_table_of_what_failed(page, ui, first_run):
         expect(row.first).to_be_visible()
 
 
+def test_the_page_of_a_run_tells_why_tracks_ran_and_where_the_time_went(page, ui, first_run):
+    page.set_viewport_size({"width": 1600, "height": 1400})
+    page.goto(f"{ui.address}/runs/{first_run}?logs=type%3AENGINE_EVENT")
+
+    expect(page.get_by_text("What was done, why, and where the time went")).to_be_visible()
+    page.get_by_role("button", name="View full message").first.click()
+    for row in (["mel", "run", "upstream", "21"], ["recording", "not_silent", "18", "1", "0"]):
+        found = page.get_by_role("row")
+        for text in row:
+            found = found.filter(has_text=text)
+        expect(found.first).to_be_visible()
+    expect(page.get_by_text("CPU seconds").first).to_be_visible()
+    expect(page.get_by_text("failures.jsonl").first).to_be_visible()
+
+
+def test_the_page_of_an_asset_leads_to_the_code_that_makes_it(page, project, ui):
+    page.goto(f"{ui.address}/assets/mel")
+
+    link = page.get_by_role("link", name="mel_spectrogram")
+    expect(link).to_have_attribute(
+        "href", re.compile(r"^vscode://file/.*/beam_jobs/audio\.py:\d+$")
+    )
+
+
 def test_a_changed_recording_shows_on_the_page_of_what_was_made_from_it(page, project, ui):
     before = stale(ui, "recording", "tabla_ghe5")
     changed = project.recording("tabla_na_s").read_bytes()
