@@ -16,7 +16,9 @@ from klio_dagster.cli.project import Project, ProjectGroup
 from klio_dagster.defs.execute import tell, watch_progress
 from klio_dagster.errors import KlioError, RunError
 from klio_dagster.ledger.internals import launching
+from klio_dagster.ledger.run_process import process_tags
 from klio_dagster.store.layout import summary_path
+from klio_dagster.store.processes import Process
 
 _POLL_S = 1.0
 _INTERRUPTED = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
@@ -47,6 +49,8 @@ def executed(
         KeyboardInterrupt: it was ended, from here or from the UI; what it finished is recorded.
     """
     instance = project.instance
+    # Said before it starts: killed before its op says so, it is known to be over all the same.
+    instance.add_run_tags(run_id, process_tags(run_id, Process.this()))
     tokens = watch_progress.set(watch), tell.set(say)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
