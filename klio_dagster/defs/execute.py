@@ -3,7 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -47,7 +48,20 @@ watch_progress: ContextVar[Callable[[Progress], None]] = ContextVar("watch_progr
 tell: ContextVar[Callable[[str], None]] = ContextVar("tell")
 """Told in a line what such a run waits for."""
 
+when_interrupted: ContextVar[Callable[[], None]] = ContextVar("when_interrupted")
+"""Called when a run in this process is interrupted, with its work recorded; set by `klio run`."""
 
+
+@contextmanager
+def _telling_of_interrupts() -> Iterator[None]:
+    try:
+        yield
+    except dg.DagsterExecutionInterruptedError:
+        when_interrupted.get(lambda: None)()
+        raise
+
+
+@_telling_of_interrupts()
 def execute(
     context: dg.AssetExecutionContext, group: EntityGroup, store: Store, engine: dict[str, Any]
 ) -> None:

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import dagster as dg
 
@@ -44,7 +45,8 @@ def executing_process(context: dg.AssetExecutionContext) -> Process | None:
     """
     name = context.job_def.executor_def.name
     if name == _STOCK:
-        chosen = context.run.run_config.get("execution", {}).get("config", {})
+        config: Mapping[str, Any] = context.run.run_config
+        chosen = config.get("execution", {}).get("config", {})
         name = "in_process" if "in_process" in chosen else _MULTIPROCESS
     if name in _IN_PROCESS:
         return Process.this()

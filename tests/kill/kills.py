@@ -1,4 +1,4 @@
-"""One kill -9 at a random moment of a run, the run after it, and what must be true between and then.
+"""One kill -9 at a random moment of a run, the run after it, and what must be true then.
 
 The job counts its executions. What is done again must have been under way when something died.
 """
@@ -222,9 +222,7 @@ def _aftermath(
         wrong.append("the next run computed something twice")
     torn += _torn(catalogue)
     mismatches, found = _looked_at(catalogue)
-    return Kill(
-        victim, moment, killed, again.total(), unexplained, torn, mismatches, wrong + found
-    )
+    return Kill(victim, moment, killed, again.total(), unexplained, torn, mismatches, wrong + found)
 
 
 def _finished(catalogue: CountedCatalogue) -> set[Pair]:
@@ -315,9 +313,7 @@ def _shown(
             (asset, entity)
             for asset in ASSETS
             for entity, shown in (
-                instance.get_status_by_partition(
-                    dg.AssetKey(asset), catalogue.entities, partitions
-                )
+                instance.get_status_by_partition(dg.AssetKey(asset), catalogue.entities, partitions)
                 or {}
             ).items()
             if shown == status

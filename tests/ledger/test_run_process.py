@@ -27,6 +27,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 def gone() -> Process:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         process = Process.of(child.pid)
+    assert process.is_gone
     return process
 
 
