@@ -13,7 +13,7 @@ SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)
 DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-versions lint bench bench-scale screenshots clean distclean
+.PHONY: help setup demo dev test test-slow test-kill test-versions lint bench bench-scale screenshots clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ test: $(SETUP) $(DEBIAN) ## all tests, on two processes (ARGS=... goes to pytest
 
 test-slow: $(SETUP) ## what takes minutes: a backfill of 1,000 entities from the UI
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+KILLS ?= 100
+SEED ?= 1
+test-kill: $(SETUP) ## KILLS=100 kills -9 at moments of SEED=1; started again, it goes on
+	@$(BIN)/python -m tests.kill.many --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 test-versions: $(SETUP) ## the oldest and newest Dagster, Python 3.12 and 3.13
 	@$(BIN)/python tools/test_versions.py $(ARGS)

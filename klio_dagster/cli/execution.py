@@ -13,10 +13,12 @@ import dagster as dg
 from klio_dagster import errors
 from klio_dagster.cli.progress import Watch
 from klio_dagster.cli.project import Project, ProjectGroup
-from klio_dagster.defs.execute import tell, watch_progress
+from klio_dagster.defs.execute import tell, watch_progress, when_interrupted
 from klio_dagster.errors import KlioError, RunError
 from klio_dagster.ledger.internals import launching
+from klio_dagster.ledger.run_process import process_tags
 from klio_dagster.store.layout import summary_path
+from klio_dagster.store.processes import Process
 
 _POLL_S = 1.0
 _INTERRUPTED = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
@@ -47,7 +49,10 @@ def executed(
         KeyboardInterrupt: it was ended, from here or from the UI; what it finished is recorded.
     """
     instance = project.instance
+    # Said before it starts: killed before its op says so, it is known to be over all the same.
+    instance.add_run_tags(run_id, process_tags(run_id, Process.this()))
     tokens = watch_progress.set(watch), tell.set(say)
+    canceling = when_interrupted.set(lambda: _report_canceling(instance, run_id))
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _ended_from_elsewhere(instance, run_id):
@@ -61,6 +66,7 @@ def executed(
         signal.signal(signal.SIGTERM, before)
         watch_progress.reset(tokens[0])
         tell.reset(tokens[1])
+        when_interrupted.reset(canceling)
     summary = _summary(group, run_id, was_good=result.success)
     if summary is None or not (result.success or summary["failures"] or summary["blocked"]):
         error = _why(result, run_id)
@@ -81,6 +87,13 @@ def _summary(group: ProjectGroup, run_id: str, *, was_good: bool) -> Mapping[str
             raise
         return None
     return json.loads(stored) if stored else None
+
+
+def _report_canceling(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Say that the end of the run is wished for, or Dagster takes an interrupt for a failure."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status is dg.DagsterRunStatus.STARTED:
+        instance.report_run_canceling(run, "klio run was ended")
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -33,6 +34,7 @@ from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.internals.definitions import is_only_op, partitions_by_key
 from klio_dagster.ledger.ledger import ledger_of
 from klio_dagster.ledger.resume import fold_dead_runs, settle
+from klio_dagster.ledger.run_process import executing_process, process_tags, report_gone_runs
 from klio_dagster.store.claims import open_claim
 from klio_dagster.store.heartbeat import Heartbeat
 from klio_dagster.store.layout import failures_path, manifest_head, summary_path, work_id_of
@@ -47,7 +49,20 @@ watch_progress: ContextVar[Callable[[Progress], None]] = ContextVar("watch_progr
 tell: ContextVar[Callable[[str], None]] = ContextVar("tell")
 """Told in a line what such a run waits for."""
 
+when_interrupted: ContextVar[Callable[[], None]] = ContextVar("when_interrupted")
+"""Called when a run in this process is interrupted, with its work recorded; set by `klio run`."""
 
+
+@contextmanager
+def _telling_of_interrupts() -> Iterator[None]:
+    try:
+        yield
+    except dg.DagsterExecutionInterruptedError:
+        when_interrupted.get(lambda: None)()
+        raise
+
+
+@_telling_of_interrupts()
 def execute(
     context: dg.AssetExecutionContext, group: EntityGroup, store: Store, engine: dict[str, Any]
 ) -> None:
@@ -72,12 +87,13 @@ def execute(
     touched = keys or [group.keys[name] for name in looked]
     adopt_store(store, context.instance, touched, allow_new=config.allow_new_ledger)
     # Also for runs from the UI: trying the whole run again would try what failed for good.
-    context.instance.add_run_tags(
-        context.run.run_id, {"dagster/retry_on_asset_or_op_failure": "false"}
-    )
+    tags = {"dagster/retry_on_asset_or_op_failure": "false"}
+    tags |= process_tags(context.run.run_id, executing_process(context))
+    context.instance.add_run_tags(context.run.run_id, tags)
     if os.environ.get(_SUBSETS):
         context.log.warning(f"{_SUBSETS} is set: unset it, or failed entities are not shown failed")
-    for run_id in fold_dead_runs(store, ledger, context.instance, asking=context.run.run_id):
+    died = fold_dead_runs(store, ledger, context.instance, asking=context.run.run_id)
+    for run_id in [*died, *report_gone_runs(context.instance)]:
         context.log.info(f"run {run_id} had died; what it finished is recorded")
     # Written before the ledger is read: a run that plans later sees us.
     claim = open_claim(store, context.run.run_id, assets=keys, work_id=_work_id(context, group))

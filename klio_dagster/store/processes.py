@@ -29,7 +29,11 @@ class Process:
     @classmethod
     def this(cls) -> Self:
         """The process that asks."""
-        pid = os.getpid()
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """The process of this machine that has this number now."""
         return cls(host=socket.gethostname(), machine=_machine(), pid=pid, started=started_at(pid))
 
     @property

@@ -6,8 +6,11 @@ import signal
 import time
 
 import dagster as dg
+import psutil
+import pytest
 
 from klio_dagster.cli.asking import Asked
+from tests.kill.processes import still_alive
 
 NO_QUEUE = """
 run_coordinator:
@@ -193,18 +196,21 @@ def test_a_second_run_on_what_a_live_one_computes_waits_as_long_as_it_is_told_to
     assert project.runs()[-1].run_id in explained["facts"][0]
 
 
-def test_ctrl_c_ends_the_run_and_keeps_what_was_finished(project):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_ctrl_c_ends_the_run_and_keeps_what_was_finished(project, number):
     running = _slow_run(project)
+    below = psutil.Process(running.pid).children(recursive=True)
 
-    running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    running.send_signal(number)
+    out, err = running.communicate(timeout=10)
 
+    assert still_alive(below, within_s=1) == []
     assert running.returncode == 130
     assert json.loads(out)["error"] == err.strip()
     assert (
         err.lstrip("\n") == "klio: interrupted; what was finished is recorded, run again to go on\n"
     )
-    assert project.runs()[0].is_finished
+    assert project.runs()[0].status is dg.DagsterRunStatus.CANCELED
     assert not list((project.folder / "data/_klio/open").glob("*/claim.json"))
     assert project.klio("plan", "--json").json["assets"]["size"]["skip"] == {"up_to_date": 1}
 
