@@ -122,7 +122,7 @@ def test_a_track_that_never_worked_shows_failed_and_its_error_among_its_events(
 
     expect(page.get_by_text("failed, and did not materialize this asset")).to_be_visible()
     page.get_by_role("button", name="View all historical events").click()
-    page.get_by_role("dialog").get_by_text("Observation").click()
+    page.get_by_role("dialog").get_by_text("Observation").first.click()
     expect(page.get_by_role("dialog").get_by_text(error).first).to_be_visible()
     expect(page.get_by_role("dialog").get_by_text(f"klio run {entity}")).to_be_visible()
 
