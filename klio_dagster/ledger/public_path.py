@@ -19,7 +19,7 @@ from klio_dagster.ledger.events import (
     materialization,
     source_observation,
 )
-from klio_dagster.ledger.internals import event_log, removal
+from klio_dagster.ledger.internals import check_log, event_log, removal
 from klio_dagster.ledger.provenance import (
     CODE_VERSION,
     DATA_VERSION,
@@ -65,7 +65,11 @@ class PublicLedger:
             elif not receipt.is_look:
                 event = materialization(receipt, self._pointers(receipt), self._describe)
                 self._log(run, event, receipt.finished_at)
-            target = self._newest_materialization(receipt) if receipt.checks else None
+            target = (
+                self._newest_materialization(receipt.asset, receipt.entity)
+                if receipt.checks
+                else None
+            )
             for evaluation in receipt.checks:
                 checked = check_evaluation(receipt, evaluation, target)
                 self._log(run, checked, receipt.finished_at)
@@ -74,7 +78,11 @@ class PublicLedger:
         """Write copies one by one."""
         for key, storage_ids in known.items():
             for copy in copies(self._instance, key, storage_ids):
-                self._log(run, copy, None)
+                self._log(run, copy.event, None)
+                for check in copy.checks:
+                    target = self._newest_materialization(key, copy.event.partition or "")
+                    if target is not None:
+                        self._log(run, check_log.of_copy(check, target), None)
 
     def mark_failed(self, run: RunIdentity, pairs: Iterable[tuple[str, str]]) -> None:
         """Plan each pair in an event of its own."""
@@ -205,8 +213,8 @@ class PublicLedger:
                 return
             cursor = page.cursor
 
-    def _newest_materialization(self, receipt: Receipt) -> tuple[int, str, float] | None:
-        newest = next(self._pages(receipt.asset, [receipt.entity], materialized=True), None)
+    def _newest_materialization(self, key: str, entity: str) -> tuple[int, str, float] | None:
+        newest = next(self._pages(key, [entity], materialized=True), None)
         return (newest.storage_id, newest.run_id, newest.timestamp) if newest else None
 
     def _pointers(self, receipt: Receipt) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 
 import dagster as dg
 
@@ -20,7 +21,7 @@ from klio_dagster.ledger.events import (
     materialization,
     source_observation,
 )
-from klio_dagster.ledger.internals import event_log
+from klio_dagster.ledger.internals import check_log, event_log
 from klio_dagster.ledger.read import pointers_to
 
 AT_ONCE = 1000  # events a transaction: bounds how long others wait for the lock
@@ -60,18 +61,24 @@ def record_receipts(
 def record_copies(
     instance: dg.DagsterInstance, run: RunIdentity, known: Mapping[str, Sequence[int]]
 ) -> None:
-    """Write copies of materialisations: asset key to their storage ids.
+    """Write copies of materialisations, with their checks: asset key to storage ids.
 
     Raises:
         LedgerError: the event log cannot be written.
     """
     for key, storage_ids in known.items():
-        for start in range(0, len(storage_ids), AT_ONCE):
+        made = copies(instance, key, storage_ids)
+        while page := list(islice(made, AT_ONCE)):
             now = time.time()
-            made = copies(instance, key, storage_ids[start : start + AT_ONCE])
-            makers = [(now, partial(_same, copy)) for copy in made]
-            if makers:
-                event_log.store_events(instance, run, makers)
+            makers: list[tuple[float, event_log.Make]] = []
+            for copy in page:
+                given: list[int] = []
+                makers.append((now, partial(_same, copy.event, given)))
+                makers += [
+                    (now, partial(_found_again, check, given, run.run_id, now))
+                    for check in copy.checks
+                ]
+            event_log.store_events(instance, run, makers)
 
 
 def mark_pairs_failed(
@@ -155,8 +162,17 @@ def _checked(
     return check_evaluation(receipt, evaluation, targets.of(receipt))
 
 
-def _same(copy: dg.AssetMaterialization, _storage_id: int) -> dg.AssetMaterialization:
+def _same(
+    copy: dg.AssetMaterialization, given: list[int], storage_id: int
+) -> dg.AssetMaterialization:
+    given[:] = [storage_id]  # another one when the batch is written anew
     return copy
+
+
+def _found_again(
+    check: dg.AssetCheckEvaluation, given: list[int], run_id: str, when: float, _storage_id: int
+) -> dg.AssetCheckEvaluation:
+    return check_log.of_copy(check, (given[0], run_id, when))
 
 
 def _planned(asset: str, entity: str, _storage_id: int) -> event_log.Planned:

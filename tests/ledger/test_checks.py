@@ -12,6 +12,7 @@ from klio_dagster.core.check import Evaluation
 from klio_dagster.ledger import events
 from tests.ledger.catalogue import CHECK, TRACKS, failed, new_run, recording
 from tests.ledger.graphql import Page
+from tests.ledger.test_storages import check_planned
 
 
 def loud(*, passed: bool = True, severity: str = "blocking", **fields) -> Evaluation:
@@ -75,6 +76,44 @@ def test_what_is_recorded_twice_in_a_run_is_one_execution(ledger, page):
     statuses, executions = page.check("recording", CHECK)
 
     assert statuses == {"succeededPartitions": ["a"], "failedPartitions": []}
+    assert len(executions) == 1
+
+
+def test_what_a_run_skips_keeps_what_its_checks_found(ledger, instance, page):
+    quiet = loud(passed=False, severity="warn", description="too quiet", metadata={"dbfs": -70.5})
+    ledger.record(new_run(), [recording("a", checks=[loud()]), recording("b", checks=[quiet])])
+    ledger.record(new_run(), [recording("b", at=5, checks=[quiet])])
+    before, shown = page.check("recording", CHECK)
+    known = [
+        record.storage_id for record in ledger.records(["recording"], None)["recording"].values()
+    ]
+    again = new_run()
+    storage = instance.event_log_storage
+    storage.store_event(check_planned(again, dg.AssetKey("recording"), CHECK, "ab"))
+
+    ledger.record_again(again, {"recording": known})
+
+    after, executions = page.check("recording", CHECK)
+    assert before == after == {"succeededPartitions": ["a"], "failedPartitions": ["b"]}
+    latest = {e["partition"]: e for e in reversed(executions)}
+    assert latest == {e["partition"]: e for e in reversed(shown)}
+    key = dg.AssetCheckKey(dg.AssetKey("recording"), CHECK)
+    for info in storage.get_asset_check_partition_info([key]):
+        assert info.latest_planned_run_id == again.run_id
+        assert (
+            info.latest_target_materialization_storage_id == info.latest_materialization_storage_id
+        )
+
+
+def test_a_copy_has_no_check_that_its_output_was_not_looked_at_for(ledger, page):
+    ledger.record(new_run(), [recording("a", checks=[loud()])])
+    ledger.record(new_run(), [recording("a", at=5)])
+    known = [ledger.records(["recording"], None)["recording"]["a"].storage_id]
+
+    ledger.record_again(new_run(), {"recording": known})
+
+    statuses, executions = page.check("recording", CHECK)
+    assert statuses == {"succeededPartitions": [], "failedPartitions": []}
     assert len(executions) == 1
 
 

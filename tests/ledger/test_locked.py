@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from contextlib import closing, contextmanager
 
+import dagster as dg
 import psycopg2
 import pytest
 from sqlalchemy import event as on
@@ -11,9 +12,11 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
 from klio_dagster.errors import LedgerError
-from klio_dagster.ledger.internals import postgres, sqlite
+from klio_dagster.ledger.internals import postgres, removal, sqlite, tags
 from tests.ledger.catalogue import LEDGERS, mel, new_run, recording
 from tests.ledger.storages import SQLITE
+
+RECORDING = dg.AssetKey("recording")
 
 
 @pytest.fixture
@@ -169,6 +172,27 @@ def test_a_server_that_does_not_come_back_is_one_line(instance, batched, server,
 
     with pytest.raises(LedgerError, match=r"did not work: .*; see that .* answers") as told:
         batched.record(new_run(), [recording("b")])
+
+    assert "\n" not in str(told.value)
+
+
+@postgres_only
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda instance: tags.newest_tags(instance, RECORDING, {}),
+        lambda instance: removal.events_of(instance, [RECORDING], ["a"]),
+        lambda instance: removal.forget(instance, [RECORDING], ["a"]),
+        lambda instance: removal.forget_partitions(instance, "tracks", ["a"]),
+    ],
+    ids=["tags", "events", "forget", "partitions"],
+)
+def test_counting_and_forgetting_without_a_server_is_one_line(instance, batched, server, ask):
+    batched.record(new_run(), [recording("a")])
+    server.stop()
+
+    with pytest.raises(LedgerError, match=r"did not work: .*; see that .* answers") as told:
+        ask(instance)
 
     assert "\n" not in str(told.value)
 

@@ -34,6 +34,15 @@ _CHECKED = AssetCheckExecutionsTable
 # What the table's unique index knows an execution by.
 _EXECUTION = ("asset_key", "check_name", "run_id", "partition")
 
+# As rows name them: an event works its kind out each time that it is asked.
+_OF_ASSETS = frozenset(kind.value for kind in ASSET_EVENTS)
+_OF_CHECKS = frozenset(kind.value for kind in ASSET_CHECK_EVENTS)
+_OF_ANY_RUN = _OF_CHECKS.union(kind.value for kind in EVENT_TYPE_TO_PIPELINE_RUN_STATUS)
+_EVALUATION = DagsterEventType.ASSET_CHECK_EVALUATION.value
+_WITH_TAGS = frozenset(
+    (DagsterEventType.ASSET_MATERIALIZATION.value, DagsterEventType.ASSET_OBSERVATION.value)
+)
+
 
 class Stored(NamedTuple):
     """An event on its way into the tables."""
@@ -42,6 +51,15 @@ class Stored(NamedTuple):
     storage_id: int
     row: Mapping[str, Any]
     """Its row of `event_logs`, without the id."""
+    kind: str | None
+    """The event's type; None for a line of a log."""
+    is_of_asset: bool
+    """Whether an asset's pages and plans are made from it."""
+
+    @property
+    def is_across_runs(self) -> bool:
+        """Whether Dagster looks for the event without knowing its run."""
+        return self.is_of_asset or self.kind in _OF_ANY_RUN
 
 
 def is_migrated(storage: SqlEventLogStorage) -> bool:
@@ -53,28 +71,20 @@ def is_migrated(storage: SqlEventLogStorage) -> bool:
     )
 
 
-def is_asset_event(entry: dg.EventLogEntry) -> bool:
-    """Whether an asset's pages and plans are made from this event."""
-    event = entry.dagster_event
-    return event is not None and event.event_type in ASSET_EVENTS and event.asset_key is not None
-
-
-def is_check_event(entry: dg.EventLogEntry) -> bool:
-    """Whether the event is of an asset check, planned or evaluated."""
-    event = entry.dagster_event
-    return event is not None and event.event_type in ASSET_CHECK_EVENTS
-
-
 def is_across_runs(entry: dg.EventLogEntry) -> bool:
-    """Whether Dagster looks for the event without knowing its run."""
+    """The same, of an event that is not on its way yet."""
     event = entry.dagster_event
-    is_status = event is not None and event.event_type in EVENT_TYPE_TO_PIPELINE_RUN_STATUS
-    return is_status or is_asset_event(entry) or is_check_event(entry)
+    if event is None:
+        return False
+    kind = event.event_type_value
+    return kind in _OF_ANY_RUN or (kind in _OF_ASSETS and event.asset_key is not None)
 
 
 def stored(storage: SqlEventLogStorage, entry: dg.EventLogEntry, storage_id: int) -> Stored:
     """The event with its row, as the storage itself would write it."""
-    return Stored(entry, storage_id, storage._event_to_row(entry))
+    row = storage._event_to_row(entry)
+    kind = row["dagster_event_type"]
+    return Stored(entry, storage_id, row, kind, kind in _OF_ASSETS and row["asset_key"] is not None)
 
 
 def parts(newest: Subquery, part: ColumnElement[str]) -> Executable:
@@ -94,13 +104,15 @@ def fill_side_tables(
         storage: theirs.
         events: across runs, in their order.
     """
-    of_assets = [event for event in events if is_asset_event(event.entry)]
-    tags = [row for event in of_assets for row in _tag_rows(storage, event)]
+    of_assets = [event for event in events if event.is_of_asset]
+    tags = [
+        row for event in of_assets if event.kind in _WITH_TAGS for row in _tag_rows(storage, event)
+    ]
     if tags:
         connection.execute(AssetEventTagsTable.insert(), tags)
     for key, values in _asset_rows(storage, of_assets):
         _upsert_asset(connection, key, values)
-    _fill_checks(connection, [event for event in events if is_check_event(event.entry)])
+    _fill_checks(connection, [event for event in events if event.kind in _OF_CHECKS])
 
 
 def _tag_rows(storage: SqlEventLogStorage, event: Stored) -> Iterable[dict[str, Any]]:
@@ -118,9 +130,9 @@ def _asset_rows(
     storage: SqlEventLogStorage, events: Sequence[Stored]
 ) -> Iterable[tuple[str, Mapping[str, Any]]]:
     """What the row of each asset says after these events, as if they had come one by one."""
-    last: dict[tuple[str, str], Stored] = {}
+    last: dict[tuple[str, str | None], Stored] = {}
     for event in events:
-        kind = (event.row["asset_key"], event.row["dagster_event_type"])
+        kind = (event.row["asset_key"], event.kind)
         last.pop(kind, None)  # to the end: the later kind overwrites the earlier
         last[kind] = event
     assets: dict[str, dict[str, Any]] = {}
@@ -149,7 +161,7 @@ def _fill_checks(connection: Connection, events: Sequence[Stored]) -> None:
     _insert(connection, [row for event in events for row in _planned_rows(event)])
     new: list[Mapping[str, Any]] = []
     results: dict[tuple[str, ...], Mapping[str, Any]] = {}
-    for row in (_evaluation_row(event) for event in events if _is_evaluation(event)):
+    for row in (_evaluation_row(event) for event in events if event.kind == _EVALUATION):
         if row["partition"] is not None:
             results[tuple(row[name] for name in _EXECUTION)] = row  # the last one counts
         elif not row["run_id"]:
@@ -170,10 +182,6 @@ def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         connection.execute(_CHECKED.insert(), list(rows))
 
 
-def _is_evaluation(event: Stored) -> bool:
-    return event.entry.get_dagster_event().event_type is DagsterEventType.ASSET_CHECK_EVALUATION
-
-
 def _changed(connection: Connection, row: Mapping[str, Any]) -> bool:
     """Note the result of a check without partition: there, the table knows no two rows as equal."""
     same = [_CHECKED.c[name] == row[name] for name in _EXECUTION]
@@ -181,7 +189,7 @@ def _changed(connection: Connection, row: Mapping[str, Any]) -> bool:
 
 
 def _planned_rows(event: Stored) -> Iterable[dict[str, Any]]:
-    if _is_evaluation(event):
+    if event.kind == _EVALUATION:
         return
     planned = cast("Any", event.entry.get_dagster_event().event_specific_data)
     subset = planned.partitions_subset

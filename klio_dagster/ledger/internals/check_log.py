@@ -40,13 +40,40 @@ def evaluation(
         check_name=check,
         passed=passed,
         metadata=metadata,
-        target_materialization_data=None
-        if target is None
-        else AssetCheckEvaluationTargetMaterializationData(
-            storage_id=target[0], run_id=target[1], timestamp=target[2]
-        ),
+        target_materialization_data=None if target is None else _pointer(target),
         severity=severity.ERROR if is_blocking else severity.WARN,
         description=description,
         blocking=is_blocking,
         partition=partition,
+    )
+
+
+def of_copy(
+    original: dg.AssetCheckEvaluation, target: tuple[int, str, float]
+) -> dg.AssetCheckEvaluation:
+    """The same evaluation, shown with another materialisation of the same output.
+
+    Private because the pointer's class has no public name.
+
+    Args:
+        original: as it was recorded.
+        target: storage id, run id and timestamp of that materialisation.
+    """
+    return dg.AssetCheckEvaluation(
+        asset_key=original.asset_key,
+        check_name=original.check_name,
+        passed=original.passed,
+        metadata=original.metadata,
+        target_materialization_data=_pointer(target),
+        severity=original.severity,
+        description=original.description,
+        blocking=original.blocking,
+        partition=original.partition,
+    )
+
+
+def _pointer(target: tuple[int, str, float]) -> AssetCheckEvaluationTargetMaterializationData:
+    storage_id, run_id, timestamp = target
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=storage_id, run_id=run_id, timestamp=timestamp
     )

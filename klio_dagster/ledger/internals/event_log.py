@@ -15,8 +15,12 @@ from dagster._core.events import (
     DagsterEventType,
     StepMaterializationData,
 )
-from dagster._core.storage.event_log.schema import AssetEventTagsTable
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+)
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from dagster._serdes import deserialize_value
 from sqlalchemy import Executable, Select, Subquery, select
 
 from klio_dagster.ledger.events import RunIdentity
@@ -229,6 +233,63 @@ def data_versions(
     )
     with clear_errors():
         yield from ((row[0], row[1], row[2]) for row in log.rows(query))
+
+
+def names_of_checks(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[str]:
+    """The checks that an asset has rows of; none where the event log takes no batches.
+
+    Private because the public ways ask for checks by name.
+
+    Raises:
+        LedgerError: the event log cannot be read.
+    """
+    log, checks = log_of(instance.event_log_storage), AssetCheckExecutionsTable
+    if log is None:
+        return []
+    query = select(checks.c.check_name).where(checks.c.asset_key == key.to_string()).distinct()
+    with clear_errors():
+        return sorted(row[0] for row in log.rows(query))
+
+
+def evaluations_of(
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    checks: Sequence[str],
+    storage_ids: Sequence[int],
+) -> dict[int, list[dg.AssetCheckEvaluation]]:
+    """Storage id of a materialisation to the newest evaluation of each check that points to it.
+
+    Private because the public way reads one check of one partition at a time.
+
+    Args:
+        instance: whose event log takes batches.
+        key: of the asset.
+        checks: their names, without which the table's index is of no use.
+        storage_ids: of the materialisations, no more than a query takes values.
+
+    Raises:
+        LedgerError: the event log cannot be read.
+    """
+    if not checks:
+        return {}
+    table = AssetCheckExecutionsTable
+    about = table.c.materialization_event_storage_id
+    query = (
+        select(about, table.c.check_name, table.c.evaluation_event)
+        .where(
+            table.c.asset_key == key.to_string(),
+            table.c.check_name.in_(list(checks)),
+            about.in_(list(storage_ids)),
+        )
+        .order_by(table.c.evaluation_event_storage_id)
+    )
+    with clear_errors():
+        newest = {(row[0], row[1]): row[2] for row in _log(instance).rows(query)}
+    found: dict[int, list[dg.AssetCheckEvaluation]] = {}
+    for (storage_id, _), event in newest.items():
+        data = deserialize_value(event, dg.EventLogEntry).get_dagster_event().event_specific_data
+        found.setdefault(storage_id, []).append(cast("dg.AssetCheckEvaluation", data))
+    return found
 
 
 def _entry(run: RunIdentity, timestamp: float, make: Make, storage_id: int) -> dg.EventLogEntry:

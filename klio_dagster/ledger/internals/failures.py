@@ -7,10 +7,15 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from klio_dagster.errors import LedgerError
 
+_KEPT = "what was computed is kept, and the next run records it"
+
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
+def clear_errors(then: str = _KEPT) -> Iterator[None]:
     """Errors of the event log's database as ours.
+
+    Args:
+        then: what comes after it works again.
 
     Raises:
         LedgerError: the database did not work.
@@ -18,13 +23,13 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = ledger_error(error)
+        told = ledger_error(error, then)
         if told is None:
             raise
         raise told from error
 
 
-def ledger_error(error: Exception) -> LedgerError | None:
+def ledger_error(error: Exception, then: str = _KEPT) -> LedgerError | None:
     """The error of a database as ours; None for any other."""
     if isinstance(error, SQLAlchemyError):
         said = str(error.orig if isinstance(error, DBAPIError) else error)
@@ -39,5 +44,4 @@ def ledger_error(error: Exception) -> LedgerError | None:
     else:
         what = f"Dagster's event log did not work: {said}"
         fix = "see that its disk has room and, if it is on a server, that this one answers"
-    kept = "; what was computed is kept, and the next run records it"
-    return LedgerError(what, where="DAGSTER_HOME", fix=fix + kept)
+    return LedgerError(what, where="DAGSTER_HOME", fix=f"{fix}; {then}")

@@ -34,7 +34,6 @@ from klio_dagster.ledger.internals.batch import (
     EVENTS,
     Make,
     fill_side_tables,
-    is_across_runs,
     parts,
     stored,
 )
@@ -123,7 +122,7 @@ class PostgresLog:
             for make, number in zip(makers, ids, strict=True)
         ]
         connection.execute(EVENTS.insert(), [{"id": e.storage_id, **e.row} for e in events])
-        across = [event for event in events if is_across_runs(event.entry)]
+        across = [event for event in events if event.is_across_runs]
         fill_side_tables(connection, self._storage, across)
 
 

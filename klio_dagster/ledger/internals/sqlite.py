@@ -106,7 +106,7 @@ class SqliteLog:
         for make in makers:
             event = stored(self._storage, make(number + 1), number + 1)
             rows.append(event.row)
-            if is_across_runs(event.entry):
+            if event.is_across_runs:
                 number += 1
                 index.append(event)
         connection.execute(EVENTS.insert(), [{"id": each.storage_id, **each.row} for each in index])

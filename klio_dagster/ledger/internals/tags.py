@@ -10,9 +10,8 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import LargeBinary, func, select
 from sqlalchemy import cast as as_type
-from sqlalchemy.exc import SQLAlchemyError
 
-from klio_dagster.errors import LedgerError
+from klio_dagster.ledger.internals.failures import clear_errors
 
 _LOG = SqlEventLogStorageTable
 _TAIL = 1_200  # bytes, for a dozen tags: they stand behind metadata and pictures
@@ -43,10 +42,10 @@ def newest_tags(
     tags: dict[str, str] = {}
     later: set[str] = set()
     storage = cast("SqlEventLogStorage", instance.event_log_storage)
-    newest = storage._latest_event_ids_by_partition_subquery(
-        key, [DagsterEventType.ASSET_MATERIALIZATION]
-    )
-    try:
+    with clear_errors("then ask again"):
+        newest = storage._latest_event_ids_by_partition_subquery(
+            key, [DagsterEventType.ASSET_MATERIALIZATION]
+        )
         with storage.index_connection() as connection:
             if connection.dialect.name == "sqlite":
                 # As bytes: counted from the end, text is read from its beginning.
@@ -70,12 +69,6 @@ def newest_tags(
                 events = select(_LOG.c.partition, _LOG.c.event).where(_LOG.c.id.in_(some))
                 for partition, event in connection.execute(events):
                     tags[partition] = json.dumps(_tags(event))
-    except SQLAlchemyError as error:
-        raise LedgerError(
-            f"Dagster's event log did not work: {str(error).splitlines()[0]}",
-            where="DAGSTER_HOME",
-            fix="see that its disk has room and that no other process keeps it locked",
-        ) from error
     return tags, later
 
 
