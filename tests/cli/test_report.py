@@ -32,6 +32,9 @@ def test_a_store_that_cannot_be_written_is_one_line_and_exit_code_2(project):
         "assets": {"size": NOTHING, "double": NOTHING},
         "failures": [],
         "blocked": 0,
+        "reasons": {},
+        "checks": {},
+        "spent": {},
         "error": done.err.strip(),
     }
 

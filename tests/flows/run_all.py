@@ -2,9 +2,12 @@
 
 import json
 import sys
+from uuid import uuid4
 
 import dagster as dg
 
+from klio_dagster.ledger.run_process import process_tags
+from klio_dagster.store.processes import Process
 from tests.flows.counted_defs import defs
 
 
@@ -15,11 +18,17 @@ def main() -> int:
         0 if the run succeeded.
     """
     config = json.loads(sys.argv[1]) if sys.argv[1:] else {}
+    run_id = str(uuid4())
     with dg.DagsterInstance.get() as instance:
         result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
             run_config={"ops": {"counted": {"config": {"entities": "all", **config}}}},
-            tags={"dagster/defer_asset_events": "true"},
+            run_id=run_id,
+            # As `klio run` does: killed before the op says so itself, the run is known to be dead.
+            tags={
+                "dagster/defer_asset_events": "true",
+                **process_tags(run_id, Process.this()),
+            },
             raise_on_error=False,
         )
     return 0 if result.success else 1

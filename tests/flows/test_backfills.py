@@ -11,7 +11,7 @@ from tests.ui.served import Project, Ui, served
 _PATIENCE_S = 900  # a thousand entities in a run for each gap
 ASSETS = ("recording", "mel", "letters")
 SIZES = [
-    pytest.param((40, 1, 1), id="40-entities"),
+    pytest.param((40, 1, 1), id="40-entities", marks=pytest.mark.slow),
     pytest.param((1000, 20, 10), id="1000-entities", marks=pytest.mark.slow),
 ]
 

@@ -62,7 +62,6 @@ def test_a_launched_run_is_ended(
 ) -> None:
     before = len(catalogue.recorded())
     run_id, processes = launched(served, catalogue)
-    executed = len(executions(catalogue.log))
 
     started = time.monotonic()
     if by == "a signal":
@@ -74,10 +73,7 @@ def test_a_launched_run_is_ended(
     assert still_alive(processes[1:], WITHIN_S - (time.monotonic() - started)) == []
     assert list(catalogue.store.list("_klio/open/")) == []
     assert catalogue.receipts() == set(), "all of them are recorded"
-    # Each of the two workers computed something for nothing.
-    now = len(catalogue.recorded())
-    assert executed - 2 <= now <= len(executions(catalogue.log))
-    assert now > before
+    assert before < len(catalogue.recorded()) <= len(set(executions(catalogue.log)))
 
 
 def test_a_run_that_waits_for_another_one_is_ended_too(
