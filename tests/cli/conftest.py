@@ -161,22 +161,29 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="session")
-def computed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Two good clips, a broken one and one without a file, all of them tried once.
-
-    Tests share it: they may run again what is there, and neither change nor add any of it.
-    """
+def computed_twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Project]:
+    """Two good clips, a broken one and one without a file, all of them tried once; and a copy."""
     made = Project(tmp_path_factory.mktemp("computed"))
     for name, content in (("good", "sound"), ("other", "sounds"), ("broken", "broken")):
         made.clip(name, content)
     assert made.klio("entities", "sync").code == 0
     assert made.klio("entities", "add", "nowhere").code == 0
     assert made.klio("run").code == 1
-    return made
+    return made, _copy(made, tmp_path_factory.mktemp("kept"))
+
+
+@pytest.fixture(scope="session")
+def computed(computed_twins: tuple[Project, Project]) -> Project:
+    """Those clips, for all tests that run again what is there and neither change nor add any."""
+    return computed_twins[0]
 
 
 @pytest.fixture
-def computed_copy(computed: Project, tmp_path: Path) -> Project:
-    """The same, for one test alone."""
-    shutil.copytree(computed.folder, tmp_path / "copy")
-    return Project(tmp_path / "copy")
+def computed_copy(computed_twins: tuple[Project, Project], tmp_path: Path) -> Project:
+    """Those clips after exactly one run, for one test alone."""
+    return _copy(computed_twins[1], tmp_path)
+
+
+def _copy(project: Project, folder: Path) -> Project:
+    shutil.copytree(project.folder, folder / "copy")
+    return Project(folder / "copy")
