@@ -92,6 +92,8 @@ class PartComputer:
             for part in manifest.chain
             if part.codec is not None
         }
+        patterns = [part.source for part in manifest.chain if part.source is not None]
+        self._shared = {pattern for pattern in patterns if patterns.count(pattern) > 1}
         self._transforms: dict[str, BoundTransform] = {}
         self._transient: dict[str, IsTransient] = {}
         self._checks: dict[str, list[BoundCheck]] = {}
@@ -110,7 +112,7 @@ class PartComputer:
 
     def entity(self, position: int, task: Task) -> "EntityInChain":
         """An entity at the beginning of its way."""
-        values = Values(task, self._store, self._chain, self._codecs)
+        values = Values(task, self._store, self._chain, self._codecs, self._shared)
         return EntityInChain(position, task, values, dict(task.versions))
 
     def outcomes(self, name: str, attempt: Attempt) -> Sequence[Outcome]:
@@ -175,15 +177,15 @@ class PartComputer:
     def _compute(self, name: str, entity: EntityInChain, attempt: Attempt) -> Done:
         self._compute_steps(name, entity, attempt)
         self._tell(self._chain[name], name, attempt, [entity])
-        return self._stored(name, entity, self._transform(name)(entity.values, self._store))
+        return self._stored(name, entity, self._transform(name)(entity.values))
 
     def _given(self, name: str, entity: EntityInChain) -> Mapping[str, object]:
-        return self._transform(name).inputs(entity.values, self._store)
+        return self._transform(name).inputs(entity.values)
 
     def _compute_steps(self, name: str, entity: EntityInChain, attempt: Attempt) -> None:
         for step in self._steps(name, entity.values):
             self._tell(step, name, attempt, [entity])
-            value = self._transform(step.name)(entity.values, self._store)
+            value = self._transform(step.name)(entity.values)
             entity.values.keep_step(step.name, value)
 
     def _stored(self, name: str, entity: EntityInChain, value: object) -> Done:

@@ -95,4 +95,9 @@ def _exit() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Every receipt is durable and every worker has ended: taking down what Beam has loaded would
+    # only keep the run waiting, for 0.4 s.
+    os._exit(code)

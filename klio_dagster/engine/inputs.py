@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -106,14 +106,19 @@ class Values:
         store: where outputs lie.
         chain: the parts by name.
         codecs: output codec of each asset of the chain.
+        shared: patterns of sources that several parts of the chain read.
     """
 
     task: Task
     store: ObjectStore
     chain: Mapping[str, PartSpec]
     codecs: Mapping[str, OutputCodec]
+    shared: Collection[str] = ()
     _values: dict[str, object] = field(default_factory=dict[str, object])
     _stored: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    _sources: dict[tuple[str, ReadSource], object] = field(
+        default_factory=dict[tuple[str, ReadSource], object]
+    )
 
     def keep_output(self, name: str, value: object, data: bytes) -> None:
         """What an asset stored: its canonical value, or bytes to load for each consumer."""
@@ -167,12 +172,14 @@ class Values:
         """It has a value for each entity; an unpartitioned asset has not."""
         return name in self.chain or name in self.task.outside
 
-    def source(self, pattern: str) -> str:
-        """What the listing matched for this entity.
+    def source(self, pattern: str, read: ReadSource) -> object:
+        """What the listing matched for this entity, read; once for all parts that want the same.
 
         Raises:
-            EntityError: nothing.
+            EntityError: nothing matches, or it cannot be read.
         """
+        if (pattern, read) in self._sources:
+            return self._sources[pattern, read]
         path = self.task.sources.get(pattern)
         if path is None:
             raise EntityError(
@@ -180,7 +187,10 @@ class Values:
                 where=f"entity '{self.task.entity}'",
                 fix="put the recording there, then run again",
             )
-        return path
+        value = read(self.store, path)
+        if pattern in self.shared and _is_unchangeable(value):
+            self._sources[pattern, read] = value
+        return value
 
     def _loaded(self, name: str, codec: OutputCodec, path: str) -> object:
         data = self._stored.get(name)

@@ -9,7 +9,6 @@ from klio_dagster.core.manifest import PartSpec
 from klio_dagster.core.reference import Signature, Transform, resolve, signature_of
 from klio_dagster.engine.inputs import ReadSource, Values, source_reader
 from klio_dagster.errors import EntityError
-from klio_dagster.store.objects import ObjectStore
 
 SetUp = Callable[[], None]
 
@@ -48,10 +47,10 @@ class BoundTransform:
             reader = source_reader(transform, where, of_each=part.batch_size > 1)
         return cls(part, transform, signature_of(transform, where), reader, set_up)
 
-    def __call__(self, values: Values, store: ObjectStore) -> object:
+    def __call__(self, values: Values) -> object:
         """The transform's value for one entity; whatever the user's code raises passes through."""
         call = self._instance or self._set_up()
-        return call(**self._params(), **self.inputs(values, store))
+        return call(**self._params(), **self.inputs(values))
 
     def of_all(self, inputs: Sequence[Mapping[str, object]]) -> Sequence[object]:
         """The values of one call for several entities; what the user's code raises passes through.
@@ -80,7 +79,7 @@ class BoundTransform:
             )
         return found
 
-    def inputs(self, values: Values, store: ObjectStore) -> dict[str, object]:
+    def inputs(self, values: Values) -> dict[str, object]:
         """What the transform is given of one entity, by parameter."""
         signature, part = self._signature, self.part
         given: dict[str, object] = {}
@@ -88,7 +87,7 @@ class BoundTransform:
         if entity in signature.call or signature.takes_anything:
             given[entity] = Entity(values.task.entity)
         if self._read is not None and part.source is not None:
-            given["source"] = self._read(store, values.source(part.source))
+            given["source"] = values.source(part.source, self._read)
         for parameter, name in part.deps.items():
             # A dependency the transform does not name only counts for versions and order.
             if values.is_loadable(name) and (

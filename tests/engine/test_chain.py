@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from klio_dagster.codecs.array import Array
 from klio_dagster.codecs.hashing import data_version
 from klio_dagster.codecs.json import Json
 from klio_dagster.core.asset import EntityAsset, EntityStep
+from klio_dagster.store.memory import MemoryStore
 from klio_dagster.testing import run_chain
 from tests.engine import jobs
 
@@ -27,6 +30,23 @@ def test_a_source_is_given_as_its_annotation_says() -> None:
     computed = run_chain([text], "a", sources={"notes/{entity}.txt": b"hello"})
 
     assert computed.load("text") == {"text": "hello"}
+
+
+def test_a_source_of_several_assets_is_read_once_for_each_entity() -> None:
+    read: Counter[str] = Counter()
+
+    class CountingStore(MemoryStore):
+        def get(self, path: str) -> bytes:
+            read[path] += 1
+            return super().get(path)
+
+    pattern, store = "notes/{entity}.txt", CountingStore()
+    assets = [EntityAsset(n, jobs.text_of, source=pattern, output=Json()) for n in ("one", "two")]
+
+    computed = run_chain(assets, "a", store=store, sources={pattern: b"hello"})
+
+    assert computed.load("one") == computed.load("two") == {"text": "hello"}
+    assert [count for path, count in read.items() if path.startswith("sources/")] == [1]
 
 
 def test_an_output_is_stored_under_its_name_with_its_hash_in_the_receipt() -> None:
