@@ -32,7 +32,7 @@ from klio_dagster.errors import RunError
 from klio_dagster.ledger.adopted import adopt_store
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.internals.definitions import is_only_op, partitions_by_key
-from klio_dagster.ledger.ledger import ledger_of
+from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.ledger.resume import fold_dead_runs, settle
 from klio_dagster.ledger.run_process import executing_process, process_tags, report_gone_runs
 from klio_dagster.store.claims import open_claim
@@ -81,20 +81,12 @@ def execute(
     identity = RunIdentity.of_context(context)
     selected = group.names_of(key.to_user_string() for key in context.selected_asset_keys)
     keys = [group.keys[name] for name in selected]
-    partitioned = partitioned_outside(group, partitions_by_key(context))
-    config = KlioRunConfig(**dict(context.op_execution_context.op_config or {}))
     looked = looked_at(context, group)
+    config = KlioRunConfig(**dict(context.op_execution_context.op_config or {}))
     touched = keys or [group.keys[name] for name in looked]
     adopt_store(store, context.instance, touched, allow_new=config.allow_new_ledger)
-    # Also for runs from the UI: trying the whole run again would try what failed for good.
-    tags = {"dagster/retry_on_asset_or_op_failure": "false"}
-    tags |= process_tags(context.run.run_id, executing_process(context))
-    context.instance.add_run_tags(context.run.run_id, tags)
-    if os.environ.get(_SUBSETS):
-        context.log.warning(f"{_SUBSETS} is set: unset it, or failed entities are not shown failed")
-    died = fold_dead_runs(store, ledger, context.instance, asking=context.run.run_id)
-    for run_id in [*died, *report_gone_runs(context.instance)]:
-        context.log.info(f"run {run_id} had died; what it finished is recorded")
+    _tag(context)
+    _settle_the_dead(context, store, ledger)
     # Written before the ledger is read: a run that plans later sees us.
     claim = open_claim(store, context.run.run_id, assets=keys, work_id=_work_id(context, group))
     with Heartbeat(claim) as heartbeat:
@@ -103,7 +95,7 @@ def execute(
             group=group,
             selected=selected,
             looked_at=looked,
-            partitioned=partitioned,
+            partitioned=partitioned_outside(group, partitions_by_key(context)),
             partitions=planned_partitions(context),
             store=store,
             engine=engine,
@@ -112,15 +104,7 @@ def execute(
             claim=claim,
             confirm=heartbeat.confirm,
         )
-        try:
-            summary = _under_claim(run, config.max_wait_s)
-        except BaseException:
-            # What was finished is recorded, then the entities are free. If even that fails the
-            # claim stays, and the next run does both; if it was lost, another run has done both.
-            heartbeat.confirm()
-            settle(store, ledger, identity, run.work_id)
-            claim.close()
-            raise
+        summary = _settled_if_it_breaks(run, config.max_wait_s)
         report = json.dumps(summary.to_json(context.run.run_id, time.monotonic() - started))
         store.put(summary_path(run.work_id), report.encode())
         claim.close()
@@ -128,6 +112,40 @@ def execute(
     show_on_page(context, identity, summary, list_uri)
     if summary.has_failures:
         raise failure_of(summary, list_uri)
+
+
+def _tag(context: dg.AssetExecutionContext) -> None:
+    """Say of the run who executes it, and that it is not to be tried again as a whole.
+
+    Also for runs from the UI: trying the whole run again would try what failed for good.
+    """
+    tags = {"dagster/retry_on_asset_or_op_failure": "false"}
+    tags |= process_tags(context.run.run_id, executing_process(context))
+    context.instance.add_run_tags(context.run.run_id, tags)
+    if os.environ.get(_SUBSETS):
+        context.log.warning(f"{_SUBSETS} is set: unset it, or failed entities are not shown failed")
+
+
+def _settle_the_dead(context: dg.AssetExecutionContext, store: Store, ledger: Ledger) -> None:
+    """Record what runs that died had finished, and that they died."""
+    died = fold_dead_runs(store, ledger, context.instance, asking=context.run.run_id)
+    for run_id in [*died, *report_gone_runs(context.instance)]:
+        context.log.info(f"run {run_id} had died; what it finished is recorded")
+
+
+def _settled_if_it_breaks(run: Run, max_wait_s: float) -> Summary:
+    """What comes of the run; whatever breaks it, what was finished is recorded.
+
+    Then the entities are free. If even that fails the claim stays, and the next run does both; if
+    the claim was lost, another run has done both.
+    """
+    try:
+        return _under_claim(run, max_wait_s)
+    except BaseException:
+        run.confirm()
+        settle(run.store, run.ledger, run.identity, run.work_id)
+        run.claim.close()
+        raise
 
 
 def _work_id(context: dg.AssetExecutionContext, group: EntityGroup) -> str:
