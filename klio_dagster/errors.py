@@ -2,13 +2,16 @@
 
 KlioError                      what, where, how to mend
 ├── ConfigError                mended by whoever wrote the definition, configuration or command
+│   └── StoreForbiddenError    the store does not let us read or write there
 ├── EntityError                mended by whoever supplied this one entity (its id or its recording)
 │   ├── InvalidEntityIdError   the id itself cannot be used
 │   └── CheckFailedError       its output broke a blocking check; carries what was found
 ├── StoreUnavailableError      mended by whoever runs the store; trying again may help
+│   └── StoreFullError         it has no room left
 ├── ObjectNotFoundError        mended by nobody: the store answered that it has no such object
 ├── RunError                   mended by whoever runs this: the run as a whole cannot go on
 │   ├── EntitiesInFlightError  another process is executing the same run
+│   ├── OutputRefusedError     the store takes no outputs: it is full, or closed to us
 │   └── ClaimLostError         others took this run for dead and its entities over
 └── LedgerError                mended by whoever runs Dagster's instance
 """
@@ -37,6 +40,10 @@ class KlioError(Exception):
 
 class ConfigError(KlioError):
     """A definition, an option or a configuration file is wrong."""
+
+
+class StoreForbiddenError(ConfigError):
+    """The store does not let us read or write there."""
 
 
 class EntityError(KlioError):
@@ -69,6 +76,10 @@ class StoreUnavailableError(KlioError):
     transient = True
 
 
+class StoreFullError(StoreUnavailableError):
+    """The store has no room left."""
+
+
 class ObjectNotFoundError(KlioError):
     """The store has no such object."""
 
@@ -79,6 +90,10 @@ class RunError(KlioError):
 
 class EntitiesInFlightError(RunError):
     """Another process is executing the same run."""
+
+
+class OutputRefusedError(RunError):
+    """The store takes no outputs: it would refuse those of all other entities, too."""
 
 
 class ClaimLostError(RunError):

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dagster as dg
@@ -16,6 +16,7 @@ from klio_dagster.cli.project import Project, ProjectGroup
 from klio_dagster.defs.execute import tell, watch_progress, when_interrupted
 from klio_dagster.errors import KlioError, RunError
 from klio_dagster.ledger.internals import launching
+from klio_dagster.ledger.internals.failures import ledger_error
 from klio_dagster.ledger.run_process import process_tags
 from klio_dagster.store.layout import summary_path
 from klio_dagster.store.processes import Process
@@ -57,10 +58,11 @@ def executed(
     try:
         with _ended_from_elsewhere(instance, run_id):
             result = launching.execute_run_here(instance, group.location, run_id, quietly=quietly)
-    except BaseException:
-        run = instance.get_run_by_id(run_id)
-        if run is not None and not run.is_finished:
-            instance.report_run_canceled(run, "klio run was ended")
+    except BaseException as error:
+        # Where Dagster's log does not work it cannot be told, and the next run finds out.
+        if not isinstance(error, Exception) or ledger_error(error) is None:
+            with suppress(Exception):
+                _report_ended(instance, run_id, error)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -89,6 +91,16 @@ def _summary(group: ProjectGroup, run_id: str, *, was_good: bool) -> Mapping[str
     return json.loads(stored) if stored else None
 
 
+def _report_ended(instance: dg.DagsterInstance, run_id: str, error: BaseException) -> None:
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return
+    if type(error).__name__ in _INTERRUPTED:
+        instance.report_run_canceled(run, "klio run was ended")
+    else:
+        instance.report_run_failed(run, f"klio run could not go on: {error}")
+
+
 def _report_canceling(instance: dg.DagsterInstance, run_id: str) -> None:
     """Say that the end of the run is wished for, or Dagster takes an interrupt for a failure."""
     run = instance.get_run_by_id(run_id)
@@ -106,10 +118,11 @@ def _ended_from_elsewhere(instance: dg.DagsterInstance, run_id: str) -> Iterator
 
     def watch() -> None:
         while not is_over.wait(_POLL_S):
-            run = instance.get_run_by_id(run_id)
-            if run is not None and run.status in _CANCELED and not is_over.is_set():
-                os.kill(os.getpid(), signal.SIGINT)
-                return
+            with suppress(Exception):  # a server that is away may answer the next time
+                run = instance.get_run_by_id(run_id)
+                if run is not None and run.status in _CANCELED and not is_over.is_set():
+                    os.kill(os.getpid(), signal.SIGINT)
+                    return
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

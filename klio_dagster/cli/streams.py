@@ -41,9 +41,20 @@ def own_streams(*, quietly: bool) -> Iterator[TextIO]:
             os.dup2(elsewhere, 2)
             yield terminal
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for descriptor, stream in enumerate((sys.stdout, sys.stderr), start=1):
+            _empty(stream, descriptor)
         for descriptor, original in enumerate(saved, start=1):
             os.dup2(original, descriptor)
             os.close(original)
         os.close(elsewhere)
+
+
+def _empty(stream: TextIO, descriptor: int) -> None:
+    """Write out what a stream holds; where its disk is full, to nowhere, not to the terminal."""
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+        stream.flush()

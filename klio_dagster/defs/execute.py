@@ -28,7 +28,7 @@ from klio_dagster.defs.summary import Summary, failure_of
 from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
 from klio_dagster.engine.launch import carry_out
 from klio_dagster.engine.progress import Progress
-from klio_dagster.errors import RunError
+from klio_dagster.errors import LedgerError, RunError
 from klio_dagster.ledger.adopted import adopt_store
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.internals.definitions import is_only_op, partitions_by_key
@@ -73,6 +73,7 @@ def execute(
         ClaimLostError: others took the run for dead; they recorded what it had finished.
         ConfigError: the request, the store or the engine is configured wrongly.
         EntitiesInFlightError: another process is executing the same run.
+        LedgerError: Dagster's log does not work; the next run records what was finished.
         RunError: the driver could not go on; what it finished is recorded.
     """
     started = time.monotonic()
@@ -141,6 +142,8 @@ def _settled_if_it_breaks(run: Run, max_wait_s: float) -> Summary:
     """
     try:
         return _under_claim(run, max_wait_s)
+    except LedgerError:  # it was waited for; the next run records what was finished
+        raise
     except BaseException:
         run.confirm()
         settle(run.store, run.ledger, run.identity, run.work_id)

@@ -16,7 +16,12 @@ from klio_dagster.engine.outcome import Done, Failed, FailedTogether, Looked, Ou
 from klio_dagster.engine.plain import pictures, plain
 from klio_dagster.engine.retry import IsTransient, transient_of
 from klio_dagster.engine.transforms import BoundTransform, SetUp
-from klio_dagster.errors import CheckFailedError
+from klio_dagster.errors import (
+    CheckFailedError,
+    OutputRefusedError,
+    StoreForbiddenError,
+    StoreFullError,
+)
 from klio_dagster.store.layout import output_path
 from klio_dagster.store.objects import ObjectStore
 
@@ -116,7 +121,11 @@ class PartComputer:
         return EntityInChain(position, task, values, dict(task.versions))
 
     def outcomes(self, name: str, attempt: Attempt) -> Sequence[Outcome]:
-        """Compute and store an asset of some entities: an outcome for each, in their order."""
+        """Compute and store an asset of some entities: an outcome for each, in their order.
+
+        Raises:
+            OutputRefusedError: the store is full, or does not let us write.
+        """
         if self._chain[name].is_looked_at:
             return [
                 self._guarded(name, lambda e=each: self._look(name, e, attempt))
@@ -164,9 +173,15 @@ class PartComputer:
         }
 
     def _guarded(self, name: str, compute: Callable[[], T]) -> T | Failed:
-        """What it gives, or why it gives nothing. User code runs here and nowhere else."""
+        """What it gives, or why it gives nothing. User code runs here and nowhere else.
+
+        Raises:
+            OutputRefusedError: the store is full, or does not let us write.
+        """
         try:
             return compute()
+        except OutputRefusedError:  # no fault of this entity, and the next one would meet it, too
+            raise
         except (Exception, SystemExit) as error:  # the only broad except: user code ends here
             caught = error
         try:
@@ -197,9 +212,20 @@ class PartComputer:
         metadata, figures = plain(result.metadata), pictures(result.figures)
         checks = [*dumped.evaluations, *self._evaluated(name, dumped, entity.task.entity, path)]
         reject(checks, f"asset '{name}'")
-        self._store.put(path, dumped.data)
+        self._put(path, dumped.data)
         entity.values.keep_output(name, dumped.value, dumped.data)
         return Done(dumped, Result(None, metadata, figures), self._store.uri(path), checks)
+
+    def _put(self, path: str, data: bytes) -> None:
+        """Store an output.
+
+        Raises:
+            OutputRefusedError: the store is full, or does not let us write.
+        """
+        try:
+            self._store.put(path, data)
+        except (StoreFullError, StoreForbiddenError) as error:
+            raise OutputRefusedError(error.what, error.where, error.fix) from error
 
     def _look(self, name: str, entity: EntityInChain, attempt: Attempt) -> Looked:
         """Check the output that is stored; user code runs in its checks."""

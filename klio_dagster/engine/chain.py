@@ -72,6 +72,7 @@ class EntityChain:
         """Compute the assets of some entities; every one of them has a receipt afterwards.
 
         Raises:
+            OutputRefusedError: the store is full, or does not let us write.
             StoreUnavailableError: a receipt could not be written.
         """
         group = [self._computer.entity(n, task) for n, task in enumerate(tasks)]

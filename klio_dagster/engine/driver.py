@@ -56,7 +56,8 @@ def carry_out(manifest: Manifest) -> None:
 
     Raises:
         ConfigError: the engine's options are wrong, or the store cannot be written to.
-        RunError: the workers cannot go on.
+        KlioError: the workers cannot go on.
+        RuntimeError: Beam cannot go on.
     """
     options = local_options(manifest.engine)
     for module in manifest.install:
@@ -73,9 +74,14 @@ def carry_out(manifest: Manifest) -> None:
     build(pipeline, manifest)
     try:
         pipeline.run().wait_until_finish()  # pyright: ignore[reportUnknownMemberType] - Beam's
-    except RuntimeError as error:
-        # Beam wraps what a DoFn raises into a RuntimeError of its own and keeps the cause.
-        raise error.__cause__ if isinstance(error.__cause__, KlioError) else error from None
+    except (RuntimeError, KlioError) as error:
+        # Beam may wrap what a DoFn raises into a RuntimeError of its own, and keeps the cause.
+        cause = error if isinstance(error, KlioError) else error.__cause__
+        if not isinstance(cause, KlioError):
+            raise
+        # It says in the first argument which of its steps that was, which helps nobody.
+        what = cause.what.partition(" [while running ")[0]
+        raise type(cause)(what, cause.where, cause.fix) from None
 
 
 def _end_with_launcher() -> None:

@@ -16,6 +16,9 @@ WAIT = "wait"
 """Worker: it waits before the next attempt; nothing is being computed."""
 DONE = "done"
 """Worker: every asset of the entities given together has its receipt."""
+STOP = "stop"
+"""Worker: `[STOP, what, where, fix]`, an error that every other entity would meet, too; it
+waits to be ended with all the others."""
 RETIRE = "retire"
 """Worker: an entity left processes behind; it waits to be replaced."""
 

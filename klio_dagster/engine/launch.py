@@ -11,7 +11,7 @@ from pathlib import Path
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.errors import RunError
+from klio_dagster.errors import KlioError, RunError
 from klio_dagster.store.layout import manifest_head
 from klio_dagster.store.receipts import ReceiptTail
 from klio_dagster.store.store import Store
@@ -44,6 +44,7 @@ def carry_out(
         on_output: takes what driver and user code print, a line at a time, in another thread.
 
     Raises:
+        KlioError: as `on_receipts` raised it.
         RunError: the driver ended before every task had its receipts.
     """
     tail = ReceiptTail(store, manifest.run)
@@ -58,10 +59,13 @@ def carry_out(
             on_receipts([])  # so that what is held is recorded and progress is said by the clock
             for receipts in tail.new():
                 on_receipts(receipts)
+    except KlioError:  # who takes receipts can take no more of them
+        tail = None
+        raise
     finally:
         _end(driver)
         reader.join(_GRACE_S)
-        for receipts in tail.new():
+        for receipts in tail.new() if tail else ():
             on_receipts(receipts)
     if driver.returncode:
         said = next((line for line in reversed(last_lines) if line.strip()), "it said nothing")

@@ -17,7 +17,7 @@ from klio_dagster.engine.aftermath import Aftermath, Death
 from klio_dagster.engine.guardian import Guardian
 from klio_dagster.engine.printed import note
 from klio_dagster.engine.process import Group, Show, WorkerProcess
-from klio_dagster.errors import RunError
+from klio_dagster.errors import KlioError, RunError
 
 _AHEAD = 2  # groups of tasks at a worker: one it computes, one that waits in its pipe
 _MOST_BAD_STARTS = 3
@@ -113,6 +113,8 @@ class SupervisedPool:
         os.close(self._wake_write)
 
     def _raise_if_broken(self) -> None:
+        if isinstance(self._broken, KlioError):
+            raise RunError(*self._broken.args) from self._broken
         if self._broken:
             raise RunError(
                 f"the worker pool stopped ({self._broken})",

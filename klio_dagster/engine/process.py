@@ -17,9 +17,10 @@ from typing import IO, Any
 from klio_dagster.core.manifest import Task
 from klio_dagster.core.receipt import Failure
 from klio_dagster.core.size import shown_bytes
-from klio_dagster.engine.frames import BEGIN, DONE, READY, RETIRE, WAIT, FrameReader, send
+from klio_dagster.engine.frames import BEGIN, DONE, READY, RETIRE, STOP, WAIT, FrameReader, send
 from klio_dagster.engine.limits import MemoryWatch, worker_environment
 from klio_dagster.engine.printed import MOST_SHOWN, PrintedCount
+from klio_dagster.errors import RunError
 
 _LONGEST_START_S = 300.0  # imports with empty caches take 20 s
 _READ_AT_ONCE = 1 << 16
@@ -140,6 +141,9 @@ class WorkerProcess:
 
         Returns:
             False when it has closed its side: it is dead.
+
+        Raises:
+            RunError: it met what every other entity would meet, too.
         """
         frames = self.frames.read()
         if frames is None:
@@ -232,6 +236,8 @@ class WorkerProcess:
                 self.printed_before = self.printed.total
             case [str(kind)] if kind == READY:
                 self.is_ready = True
+            case [str(kind), str(what), str(where), str(fix)] if kind == STOP:
+                raise RunError(what, where, fix)
             case [str(kind)] if kind == RETIRE:
                 self.is_retiring = self.was_killed = True
             case _:

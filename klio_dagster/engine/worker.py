@@ -14,17 +14,18 @@ from collections.abc import Sequence
 from importlib import import_module
 from queue import SimpleQueue
 from random import SystemRandom
-from typing import Any
+from typing import Any, NoReturn
 
 from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.engine.attempt import Beginning
 from klio_dagster.engine.chain import EntityChain
 from klio_dagster.engine.family import Family
-from klio_dagster.engine.frames import BEGIN, DONE, READY, RETIRE, WAIT, FrameReader, send
+from klio_dagster.engine.frames import BEGIN, DONE, READY, RETIRE, STOP, WAIT, FrameReader, send
 from klio_dagster.engine.limits import OwnMemory
 from klio_dagster.engine.printed import OwnOutput, PrintedCount
 from klio_dagster.engine.retry import Waits
+from klio_dagster.errors import KlioError
 from klio_dagster.store.confirmed import ConfirmedStore
 from klio_dagster.store.heartbeat import Confirmation
 from klio_dagster.store.receipts import ReceiptPart
@@ -99,7 +100,11 @@ class Serving:
         while True:
             tasks = [Task.from_line(line) for line in backlog.get()]
             self._printed.begin()
-            self._chain.run(tasks)
+            try:
+                self._chain.run(tasks)
+            except KlioError as error:  # what is wrong with one entity is a receipt of it
+                self._say([STOP, error.what, error.where, error.fix])
+                _wait_for_the_end()
             left_behind = self._family.end_others()
             # With the next task at hand this goes along with its first frame: one wake-up less.
             self._unsaid.append([DONE])
@@ -144,13 +149,17 @@ class Serving:
             " processes that are to stay belong into setup() of a class\n"
         )
         self._say([RETIRE])
-        while True:
-            signal.pause()
+        _wait_for_the_end()
 
     def _say(self, *frames: object) -> None:
         self._end_copies()
         send(self._answers, *self._unsaid, *frames)
         self._unsaid.clear()
+
+
+def _wait_for_the_end() -> NoReturn:
+    while True:
+        signal.pause()
 
 
 def _private_pipes() -> tuple[int, int]:

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Collection
+from contextlib import suppress
 
 import dagster as dg
 
 from klio_dagster.core.fold import fold, unrecorded
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Records
+from klio_dagster.errors import StoreFullError
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import finished_receipts
 from klio_dagster.ledger.ledger import Ledger
@@ -108,7 +110,8 @@ def settle(store: Store, ledger: Ledger, run: RunIdentity, work_id: str) -> None
             run,
             [r.pair for r in folded.values() if r.failure and not _is_outdated(r, records)],
         )
-    compact(store, work_id)
+    with suppress(StoreFullError):  # what stays is recorded, and `klio gc` clears it away
+        compact(store, work_id)
 
 
 def _is_outdated(receipt: Receipt, records: Records) -> bool:

@@ -10,6 +10,8 @@ from klio_dagster.errors import (
     ConfigError,
     KlioError,
     ObjectNotFoundError,
+    StoreForbiddenError,
+    StoreFullError,
     StoreUnavailableError,
 )
 from klio_dagster.store.url import hide_secrets
@@ -19,7 +21,7 @@ _OS_ERRORS: tuple[tuple[frozenset[int], type[KlioError], str], ...] = (
     (frozenset({errno.ENOENT}), ObjectNotFoundError, "check that it was written and not removed"),
     (
         frozenset({errno.EACCES, errno.EPERM, errno.EROFS}),
-        ConfigError,
+        StoreForbiddenError,
         "let this user read and write there, or use another store",
     ),
     (
@@ -28,7 +30,7 @@ _OS_ERRORS: tuple[tuple[frozenset[int], type[KlioError], str], ...] = (
         "a file stands where a folder is needed, or the reverse: move it away",
     ),
     (frozenset({errno.ENAMETOOLONG, errno.ELOOP}), ConfigError, "use a shorter path"),
-    (frozenset({errno.ENOSPC, errno.EDQUOT}), StoreUnavailableError, "free some space"),
+    (frozenset({errno.ENOSPC, errno.EDQUOT}), StoreFullError, "free some space"),
 )
 
 # First match wins; obstore's classes are siblings below BaseError.
@@ -36,8 +38,8 @@ _FIXES: tuple[tuple[type[Exception], type[KlioError], str], ...] = (
     (FileNotFoundError, ObjectNotFoundError, "check that it was written and not removed"),
     # Old obstore raises it, new obstore says that it no longer does.
     (exceptions.NotFoundError, ObjectNotFoundError, "check it"),  # pyright: ignore[reportDeprecated]
-    (exceptions.PermissionDeniedError, ConfigError, "give these credentials access"),
-    (exceptions.UnauthenticatedError, ConfigError, "provide valid credentials"),
+    (exceptions.PermissionDeniedError, StoreForbiddenError, "give these credentials access"),
+    (exceptions.UnauthenticatedError, StoreForbiddenError, "provide valid credentials"),
     (exceptions.UnknownConfigurationKeyError, ConfigError, "correct the store's options"),
     (exceptions.InvalidPathError, ConfigError, "rename the object"),
     (exceptions.NotSupportedError, ConfigError, "use another kind of store"),

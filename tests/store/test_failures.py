@@ -5,7 +5,13 @@ import errno
 import pytest
 from obstore import exceptions
 
-from klio_dagster.errors import ConfigError, ObjectNotFoundError, StoreUnavailableError
+from klio_dagster.errors import (
+    ConfigError,
+    ObjectNotFoundError,
+    StoreForbiddenError,
+    StoreFullError,
+    StoreUnavailableError,
+)
 from klio_dagster.store.failures import STORE_ERRORS, store_error
 
 MENDED_BY_TRYING_AGAIN = StoreUnavailableError
@@ -18,9 +24,9 @@ MAPPED = {
     "NotFoundError": ObjectNotFoundError,
     "NotModifiedError": MENDED_BY_TRYING_AGAIN,
     "NotSupportedError": ConfigError,
-    "PermissionDeniedError": ConfigError,
+    "PermissionDeniedError": StoreForbiddenError,
     "PreconditionError": MENDED_BY_TRYING_AGAIN,
-    "UnauthenticatedError": ConfigError,
+    "UnauthenticatedError": StoreForbiddenError,
     "UnknownConfigurationKeyError": ConfigError,
 }
 RAISED = {
@@ -46,11 +52,11 @@ def test_every_exception_of_the_store_library_is_mapped(name: str):
     ("code", "expected"),
     [
         pytest.param(errno.ENOENT, ObjectNotFoundError, id="missing"),
-        pytest.param(errno.EACCES, ConfigError, id="not permitted"),
-        pytest.param(errno.EROFS, ConfigError, id="read-only disk"),
+        pytest.param(errno.EACCES, StoreForbiddenError, id="not permitted"),
+        pytest.param(errno.EROFS, StoreForbiddenError, id="read-only disk"),
         pytest.param(errno.ENOTDIR, ConfigError, id="file instead of a folder"),
         pytest.param(errno.ENAMETOOLONG, ConfigError, id="name too long"),
-        pytest.param(errno.ENOSPC, StoreUnavailableError, id="disk full"),
+        pytest.param(errno.ENOSPC, StoreFullError, id="disk full"),
         pytest.param(errno.EIO, StoreUnavailableError, id="disk broken"),
     ],
 )

@@ -259,7 +259,7 @@ def test_a_folder_we_may_not_write_is_one_clear_line():
         ).stdout.splitlines()
 
     assert len(said) == 2
-    assert all("ConfigError" in line and "permission denied" in line for line in said)
+    assert all("StoreForbiddenError" in line and "permission denied" in line for line in said)
 
 
 @pytest.mark.parametrize(
