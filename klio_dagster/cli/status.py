@@ -15,6 +15,7 @@ from klio_dagster.cli.output import (
 )
 from klio_dagster.cli.project import open_project
 from klio_dagster.core.ids import printable
+from klio_dagster.core.place import cut
 from klio_dagster.core.record import FailedPair
 from klio_dagster.defs.knowledge import held_by_others
 from klio_dagster.defs.summary import SHOWN_CHARACTERS
@@ -98,7 +99,7 @@ def _list(causes: Sequence[FailedPair]) -> None:
         failed = list(pairs)
         click.echo(click.style(f"{asset}: {len(failed):,} failed", bold=True))
         for pair in failed:
-            click.echo(f"  {printable(pair.entity)}: {pair.error[:SHOWN_CHARACTERS]}")
+            click.echo(f"  {printable(pair.entity)}: {cut(pair.error, SHOWN_CHARACTERS)}")
 
 
 def _list_groups(causes: Sequence[FailedPair]) -> None:
@@ -115,10 +116,10 @@ def _list_groups(causes: Sequence[FailedPair]) -> None:
                 continue
             names = ", ".join(printable(entity) for entity in group.examples)
             if group.count == 1:  # nothing in common with others: as it is
-                click.echo(f"  {names}: {group.error[:SHOWN_CHARACTERS]}")
+                click.echo(f"  {names}: {cut(group.error, SHOWN_CHARACTERS)}")
                 continue
             more = ", ..." if group.count > len(group.examples) else ""
-            click.echo(f"  {group.count:,} x {group.message[:SHOWN_CHARACTERS]}")
+            click.echo(f"  {group.count:,} x {cut(group.message, SHOWN_CHARACTERS)}")
             click.echo(f"      {names}{more}")
     if len(groups) > len(shown):
         left = sum(group.count for group in groups) - sum(group.count for group in shown)

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from klio_dagster.core.ids import printable
+from klio_dagster.core.place import cut
 from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.spent import Findings, Spent, was_attempted
@@ -145,7 +146,7 @@ def failure_of(summary: Summary, list_uri: str) -> dg.Failure:
             {
                 "entity": printable(failure["entity"]),
                 "asset": failure["asset"] or "",
-                "error": failure["error"][:SHOWN_CHARACTERS],
+                "error": cut(failure["error"], SHOWN_CHARACTERS),
             }
         )
         for failure in shown
@@ -157,10 +158,10 @@ def failure_of(summary: Summary, list_uri: str) -> dg.Failure:
     metadata["failed"] = dg.MetadataValue.int(len(summary.failures))
     metadata["blocked"] = dg.MetadataValue.int(len(summary.blocked))
     metadata["full_list"] = dg.MetadataValue.path(list_uri)
-    first = f": {printable(shown[0]['entity'])}: {shown[0]['error']}" if shown else ""
+    first = f"{printable(shown[0]['entity'])}: {shown[0]['error']}" if shown else ""
     return dg.Failure(
         description=f"{len(summary.failures)} failed, {len(summary.blocked)} blocked by them"
-        f"{first[:SHOWN_CHARACTERS]} (full list: {list_uri})",
+        f"{': ' if first else ''}{cut(first, SHOWN_CHARACTERS)} (full list: {list_uri})",
         metadata=metadata,
         allow_retries=False,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from klio_dagster.core.ids import escape
+from klio_dagster.core.place import without_place
 from klio_dagster.core.receipt import UPSTREAM_FAILED
 from klio_dagster.core.record import FailedPair
 from klio_dagster.ledger.ledger import Ledger
@@ -117,11 +118,15 @@ def grouped(causes: Iterable[FailedPair]) -> list[FailureGroup]:
 
 
 def common(error: str, entity: str) -> str:
-    """An error without what differs from entity to entity: its id, and every number."""
+    """An error without what differs from entity to entity: its id, and every number.
+
+    The line of code it was raised in stays: another line is another cause.
+    """
+    error, place = without_place(error)
     for name in dict.fromkeys((entity, escape(entity))):
         if name in error:
             error = _without_word(error, name)
-    return _NUMBER.sub(NUMBER, error)
+    return _NUMBER.sub(NUMBER, error) + place
 
 
 def _without_word(text: str, word: str) -> str:
