@@ -10,6 +10,7 @@ import dagster as dg
 from klio_dagster.core.ids import id_problem
 from klio_dagster.core.request import Request, RerunOn
 from klio_dagster.core.state import State
+from klio_dagster.core.wording import did_you_mean
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.errors import ConfigError
@@ -125,10 +126,12 @@ def in_catalogue(
     if unknown:
         shown = ", ".join(repr(entity) for entity in unknown[:_SHOWN_IDS])
         more = f" and {len(unknown) - _SHOWN_IDS} more" if len(unknown) > _SHOWN_IDS else ""
+        close = did_you_mean(unknown[0], registered) if len(unknown) == 1 else None
+        meant = f"{close} If not, " if close else ""
         raise ConfigError(
             f"{shown}{more} not in it",
             where=f"catalogue '{catalogue}'",
-            fix="register with `klio entities add` or `klio entities sync`",
+            fix=f"{meant}register with `klio entities add` or `klio entities sync`",
         )
     return entities
 

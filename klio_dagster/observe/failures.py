@@ -8,7 +8,7 @@ from typing import Any
 from klio_dagster.core.ids import escape
 from klio_dagster.core.place import without_place
 from klio_dagster.core.receipt import UPSTREAM_FAILED
-from klio_dagster.core.record import FailedPair
+from klio_dagster.core.record import FailedPair, FlaggedPair
 from klio_dagster.ledger.ledger import Ledger
 
 EXAMPLES = 3
@@ -58,10 +58,12 @@ class Failures:
     Args:
         causes: the pairs that failed by themselves, by asset and then by entity.
         blocked: how many pairs were not attempted because of them.
+        flagged: what is stored though a check did not pass.
     """
 
     causes: Sequence[FailedPair]
     blocked: int
+    flagged: Sequence[FlaggedPair] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What `klio failures --json` says."""
@@ -77,11 +79,15 @@ class Failures:
                 for pair in self.causes
             ],
             "blocked": self.blocked,
+            "flagged": [pair._asdict() for pair in self.flagged],
         }
 
 
 def failures_of(
-    ledger: Ledger, keys: Sequence[str], entities: Sequence[str] | None = None
+    ledger: Ledger,
+    keys: Sequence[str],
+    entities: Sequence[str] | None = None,
+    flagged: Sequence[FlaggedPair] = (),
 ) -> Failures:
     """What failed of these assets.
 
@@ -89,6 +95,7 @@ def failures_of(
         ledger: Dagster's log.
         keys: asset keys, in the order wanted.
         entities: only these; all when None.
+        flagged: of the same assets and entities.
 
     Raises:
         LedgerError: Dagster's log cannot be read.
@@ -97,7 +104,7 @@ def failures_of(
     failed = ledger.failures(keys, entities)
     causes = [pair for pair in failed if pair.kind != UPSTREAM_FAILED]
     causes.sort(key=lambda pair: (order[pair.asset], pair.entity))
-    return Failures(causes, len(failed) - len(causes))
+    return Failures(causes, len(failed) - len(causes), flagged)
 
 
 def grouped(causes: Iterable[FailedPair]) -> list[FailureGroup]:

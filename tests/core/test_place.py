@@ -12,7 +12,7 @@ from klio_dagster.core.place import Place, cut, place_of, without_place
 def _raised(function):
     try:
         function()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is
         return error
     raise AssertionError("nothing was raised")
 
