@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from heapq import nlargest
 
+_LEAST_SIMILAR = 0.65  # difflib's 0.6 takes `nobody` for `good`
 _MOST_COMPARED = 2_000  # each comparison takes 20 us
 
 
@@ -23,7 +24,7 @@ def close_to(name: str, known: Iterable[str]) -> str | None:
     names = list(known)
     if len(names) > _MOST_COMPARED:
         names = nlargest(_MOST_COMPARED, names, key=lambda other: _shared_ends(name, other))
-    return next(iter(get_close_matches(name, names, n=1)), None)
+    return next(iter(get_close_matches(name, names, n=1, cutoff=_LEAST_SIMILAR)), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

@@ -74,3 +74,19 @@ def test_a_changed_source_makes_its_outputs_stale(computed_copy):
 
     assert said["size"] == {"materialized": 2, "failed": 2, "missing": 1, "stale": 1}
     assert said["double"] == {"materialized": 2, "failed": 2, "missing": 1, "stale": 1}
+
+
+def test_an_entity_that_is_in_no_catalogue_has_no_failures_to_show(computed):
+    done = computed.klio("failures", "--entity", "broken", "--entity", "nobody")
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("catalogue 'clips': 'nobody' not in it; register")
+
+
+def test_a_single_one_is_not_spoken_of_as_several(project):
+    project.clip("one", "broken")
+    project.klio("entities", "sync")
+    project.klio("run")
+
+    assert project.klio("status").out.endswith("\n1 entity\n")
+    assert project.klio("failures").out.endswith("\n1 output is blocked by them\n")
