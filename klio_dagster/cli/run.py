@@ -25,6 +25,7 @@ from klio_dagster.core.place import cut
 from klio_dagster.core.request import ALL_CHANGES
 from klio_dagster.core.state import ALL
 from klio_dagster.defs.requested import entity_run_tags, named_entities
+from klio_dagster.defs.strays import told_of_strays
 from klio_dagster.defs.summary import COUNTS, SHOWN_CHARACTERS, SHOWN_FAILURES
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals import launching
@@ -176,6 +177,8 @@ def _print_summary(
     rows = [[key, *(counts[name] for name in COUNTS)] for key, counts in merged["assets"].items()]
     click.echo(table(rows, ["asset", *COUNTS]))
     for line in _told_of_checks(merged["checks"]):
+        click.echo(line)
+    for line in told_of_strays(merged.get("sources", {})):
         click.echo(line)
     failures = merged["failures"]
     if failures:

@@ -29,10 +29,12 @@ class Wanted:
     Args:
         request: the entities to plan.
         state: of these only the ones in this state are meant; None: all of them.
+        is_catalogue: the entities are those of the whole catalogue.
     """
 
     request: Request
     state: State | None = None
+    is_catalogue: bool = False
 
 
 def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Store) -> Wanted:
@@ -59,7 +61,7 @@ def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Stor
     if isinstance(asked, list):
         return Wanted(_request(config, in_catalogue(asked, known, group.partitions, store)))
     state = None if asked == "all" else State(asked)
-    return Wanted(_request(config, partitions or known), state)
+    return Wanted(_request(config, partitions or known), state, is_catalogue=not partitions)
 
 
 def entity_run_tags(entities: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ class Summary:
         plan: what was decided.
         keys: name of an asset to asset key.
         refused: entity ids that were refused, each with the reason and what is wrong with it.
+        sources: what lies where the sources do and is none of the catalogue, by pattern.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Summary:
     looked_at: Counter[str] = field(default_factory=Counter[str])
     spent: dict[str, Spent] = field(default_factory=dict[str, Spent])
     findings: Findings = field(default_factory=Findings)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     def __post_init__(self) -> None:
         refused, self.refused = self.refused, {}
@@ -111,7 +113,7 @@ class Summary:
 
     def to_json(self, run_id: str, seconds: float) -> dict[str, Any]:
         """What `klio run --json` ends with."""
-        return {
+        told = {
             "run_id": run_id,
             "seconds": round(seconds, 3),
             "assets": self.assets(),
@@ -121,6 +123,7 @@ class Summary:
             "checks": self.findings.to_json(),
             "spent": {key: spent.to_json() for key, spent in self._by_time()},
         }
+        return {**told, "sources": dict(self.sources)} if self.sources else told
 
     def _by_time(self) -> list[tuple[str, Spent]]:
         return sorted(self.spent.items(), key=lambda each: -each[1].seconds)
