@@ -18,8 +18,10 @@ from klio_dagster.cli.project import Project, ProjectGroup, open_project
 from klio_dagster.cli.remove import remove, restore
 from klio_dagster.core.ids import id_problem, printable
 from klio_dagster.core.state import ALL, STATES
+from klio_dagster.core.wording import counted
 from klio_dagster.defs.observations import observe_changes
 from klio_dagster.defs.partitions import register, registered
+from klio_dagster.defs.strays import told_of_unmatched
 from klio_dagster.errors import ConfigError
 from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.sources import SourcePattern, list_sources
@@ -45,7 +47,9 @@ def sync(select: str | None, as_json: bool) -> int:
     Exit code 1 when ids were refused or several files match one.
     """
     with open_project(select) as project:
-        found = [_synced(project, group, pattern) for group, pattern in _patterns(project.groups)]
+        asked = _patterns(project.groups)
+        beside = [SourcePattern.parse(pattern) for _, pattern in asked]
+        found = [_synced(project, group, pattern, beside) for group, pattern in asked]
     if as_json:
         print_json({"sources": found})
     else:
@@ -54,6 +58,10 @@ def sync(select: str | None, as_json: bool) -> int:
     for each in found:
         if not any(each[name] for name in ("found", "refused", "removed")):
             warn(f"nothing found: no file matches {each['pattern']} in {each['location']}")
+        if each["unmatched"]:
+            warn(told_of_unmatched(each["pattern"], each["unmatched"], each["unmatched_file"]))
+        if each["gone"]:
+            warn(_told_of_gone(each["pattern"], each["gone"]))
         for entity, problem in each["refused"].items():
             warn(f"refused: {each['pattern']}: {printable(entity)}: {problem}")
         for entity, paths in each["ambiguous"].items():
@@ -139,9 +147,21 @@ def _patterns(groups: Sequence[ProjectGroup]) -> list[tuple[ProjectGroup, str]]:
     return found
 
 
-def _synced(project: Project, group: ProjectGroup, pattern: str) -> dict[str, Any]:
+def _told_of_gone(pattern: str, gone: Sequence[str]) -> str:
+    """The entities whose files are no longer there."""
+    entities, one = counted(len(gone), "entity", "entities"), printable(gone[0])
+    say = "" if len(gone) == 1 else ", say"
+    return (
+        f"gone: {pattern}: the file of {entities} is no longer there ({one}{say}); put it back, or"
+        " take it down with `klio entities remove`"
+    )
+
+
+def _synced(
+    project: Project, group: ProjectGroup, pattern: str, beside: Sequence[SourcePattern]
+) -> dict[str, Any]:
     """Register and observe what one pattern finds."""
-    listing = list_sources(SourcePattern.parse(pattern), group.store)
+    listing = list_sources(SourcePattern.parse(pattern), group.store, beside)
     catalogue = group.group.partitions
     known = set(registered(project.instance, catalogue))
     removed = removed_entities(group.store)
@@ -151,6 +171,9 @@ def _synced(project: Project, group: ProjectGroup, pattern: str) -> dict[str, An
     key, ledger = group.group.keys[pattern], project.ledger
     observe_changes(ledger, None, key, {e: v for e, v in versions.items() if e not in known})
     changed = observe_changes(ledger, None, key, {e: v for e, v in versions.items() if e in known})
+    there = {*listing.matches, *listing.ambiguous, *removed}
+    # Of an id that was added by hand there may never have been a file.
+    missing = [entity for entity in known if entity not in there]
     return {
         "pattern": pattern,
         "location": listing.location,
@@ -160,5 +183,8 @@ def _synced(project: Project, group: ProjectGroup, pattern: str) -> dict[str, An
         "changed": changed,
         "refused": dict(listing.refused),
         "ambiguous": {entity: list(paths) for entity, paths in ambiguous.items()},
+        "unmatched": listing.unmatched,
+        "unmatched_file": listing.unmatched_file,
+        "gone": sorted(ledger.observed_sources(key, missing)) if missing else [],
         "removed": sorted(removed.intersection({*listing.matches, *listing.ambiguous})),
     }

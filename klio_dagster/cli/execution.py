@@ -13,8 +13,9 @@ import dagster as dg
 from klio_dagster import errors
 from klio_dagster.cli.progress import Watch
 from klio_dagster.cli.project import Project, ProjectGroup
+from klio_dagster.cli.refusals import config_problem
 from klio_dagster.defs.execute import tell, watch_progress, when_interrupted
-from klio_dagster.errors import KlioError, RunError
+from klio_dagster.errors import ConfigError, KlioError, RunError
 from klio_dagster.ledger.internals import launching
 from klio_dagster.ledger.internals.failures import ledger_error
 from klio_dagster.ledger.run_process import process_tags
@@ -159,6 +160,9 @@ def _error(name: str, message: str, run_id: str) -> BaseException:
         where, _, rest = text.partition(": ")
         what, _, fix = rest.rpartition("; ")
         return getattr(errors, name)(what, where, fix)
+    wrong = config_problem(text) if name == "DagsterInvalidConfigError" else None
+    if wrong is not None:
+        return ConfigError(wrong, where=f"run {run_id}", fix="mend the configuration")
     return RunError(
         f"{name}: {text}", where=f"run {run_id}", fix="run again with --debug to see where"
     )

@@ -20,6 +20,7 @@ from klio_dagster.core.plan import Decision, Verdict
 from klio_dagster.core.record import Record
 from klio_dagster.defs.knowledge import Gathered
 from klio_dagster.defs.tasks import planned_failures
+from klio_dagster.observe.flags import flagged_of
 
 _NEVER = Record(materialized=False, failed=False)
 
@@ -61,6 +62,7 @@ def explained(
     """
     gathered, plan = planned(project, group, Asked(named=[entity], force=force))
     errors = {pair.asset: pair for pair in project.ledger.failures(group.keys, [entity])}
+    flagged = flagged_of(group.group, group.selected, project.ledger, [entity])
     for name in plan.assets:
         key = group.group.keys[name]
         verdict = plan.verdicts[name][entity]
@@ -71,6 +73,7 @@ def explained(
             facts.append(
                 f"last attempt failed {_when(known)} in run {failed.run_id}: {failed.error}"
             )
+        facts += [f"flagged: {pair}" for pair in flagged if pair.asset == key]
         stored = project.ledger.latest_metadata(key, [entity]) if known.materialized else {}
         yield {
             "asset": key,

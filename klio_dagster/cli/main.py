@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from klio_dagster.cli.ending import SOME_FAILED, ending
+from klio_dagster.core.wording import close_to
 from klio_dagster.version import __version__
 
 # Where each command is, and what `klio --help` says of it: asked for that, no command is loaded,
@@ -37,6 +38,20 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named first.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = close_to(args[0], COMMANDS)
+            meant = f" Did you mean '{close}'?" if close else ""
+            raise click.UsageError(f"No such command '{args[0]}'.{meant}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The table of commands, without loading them."""

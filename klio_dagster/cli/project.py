@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -12,18 +12,17 @@ from pathlib import Path
 import dagster as dg
 
 from klio_dagster.cli.home import ensure_home
+from klio_dagster.cli.refusals import loading, nothing_selected, one_line, selected_keys
 from klio_dagster.cli.streams import printed_to_stderr
 from klio_dagster.cli.workspace import WORKSPACE, find_folder, workspace_of
 from klio_dagster.defs.group import EntityGroup, group_of
 from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.requested import partitioned_outside
 from klio_dagster.defs.resource import KlioResource
-from klio_dagster.errors import ConfigError, KlioError
+from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals import launching
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.store.store import Store
-
-_SHOWN_CHARACTERS = 400  # of an error of Dagster's, which may be pages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,21 +97,22 @@ def open_project(select: str | None) -> Iterator[Project]:
     # Not first: Dagster takes that entry away while it imports.
     sys.path.insert(1, str(folder))
     with ExitStack() as stack:
-        with _one_line(f"DAGSTER_HOME '{home}'", "mend its dagster.yaml"):
+        with one_line(f"DAGSTER_HOME '{home}'", "mend its dagster.yaml"):
             instance = stack.enter_context(dg.DagsterInstance.get())
         with printed_to_stderr():
-            with _one_line(f"project '{folder}'", "mend its definitions"):
+            with loading(folder):
                 locations = list(launching.load_locations(workspace_of(folder), folder / WORKSPACE))
             groups = [
                 group for each in locations for group in _groups(each, select, instance, folder)
             ]
+        if not groups and select:
+            refused = nothing_selected(select, _keys_of_groups(locations))
+            raise refused
         if not groups:
             raise ConfigError(
-                f"--select '{select}' selects no entity asset"
-                if select
-                else "there is no group of entity assets in it",
+                "there is no group of entity assets in it",
                 where=f"project '{folder}'",
-                fix="`klio status` lists them" if select else "make one with @klio_assets",
+                fix="make one with @klio_assets",
             )
         gc.freeze()  # what is loaded by now stays loaded
         gc.enable()
@@ -129,8 +129,7 @@ def _groups(
     keys = graph.get_all_asset_keys()
     partitions = {key.to_user_string(): graph.get(key).partitions_def for key in keys}
     if select is not None:
-        with _one_line(f"--select '{select}'", "use Dagster's selection syntax, `mel+` say"):
-            keys = dg.AssetSelection.from_string(select).resolve(graph)
+        keys = selected_keys(select, graph)
     wanted = [key.to_user_string() for key in keys]
     for assets in dict.fromkeys(location.repository.assets_defs_by_key.values()):
         group = group_of(assets)
@@ -145,6 +144,17 @@ def _groups(
                 store=resource.open_store(folder),
                 location=location,
             )
+
+
+def _keys_of_groups(locations: Iterable[launching.Location]) -> list[str]:
+    """Keys of all entity assets."""
+    return [
+        key
+        for location in locations
+        for assets in dict.fromkeys(location.repository.assets_defs_by_key.values())
+        if (group := group_of(assets))
+        for key in (group.keys[asset.name] for asset in group.chain.assets)
+    ]
 
 
 def _klio_resource(
@@ -164,7 +174,7 @@ def _klio_resource(
         made_by = getattr(bound.get(key), "configurable_resource_cls", None)
         if isinstance(made_by, type) and issubclass(made_by, KlioResource):
             with (
-                _one_line(f"resource '{key}'", "mend its configuration"),
+                one_line(f"resource '{key}'", "mend its configuration"),
                 dg.build_resources({key: bound[key]}, instance=instance) as resources,
             ):
                 return getattr(resources, key)
@@ -191,27 +201,3 @@ def _sorted(groups: Sequence[ProjectGroup]) -> Sequence[ProjectGroup]:
         return [groups[number] for number in TopologicalSorter(before).static_order()]
     except CycleError:
         return groups
-
-
-@contextmanager
-def _one_line(where: str, fix: str) -> Iterator[None]:
-    """Whatever Dagster or a user's module raises, as an error of ours; ours stay as they are.
-
-    Raises:
-        ConfigError: something else was raised.
-        KlioError: it was ours, or was caused by one of ours.
-    """
-    try:
-        yield
-    except KlioError:
-        raise
-    except Exception as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None and not isinstance(cause, KlioError):
-            cause = cause.__cause__
-        if isinstance(cause, KlioError):
-            raise cause from error
-        text = " ".join(str(cause).split())[:_SHOWN_CHARACTERS]
-        raise ConfigError(
-            f"{type(cause).__name__}: {text}", where=where, fix=f"{fix} (--debug shows where)"
-        ) from error

@@ -12,6 +12,7 @@ from klio_dagster.cli.output import apply_option, common, example, print_json, t
 from klio_dagster.cli.project import Project, ProjectGroup, open_project
 from klio_dagster.codecs.registry import suffixes
 from klio_dagster.core.ids import id_problem, printable
+from klio_dagster.core.wording import did_you_mean
 from klio_dagster.defs.partitions import registered
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.adopted import check_store_is_ours
@@ -156,8 +157,11 @@ def _check_known(project: Project, entities: Sequence[str]) -> None:
     if unknown:
         shown = ", ".join(printable(entity) for entity in unknown[:_SHOWN_IDS])
         more = f" and {len(unknown) - _SHOWN_IDS} more" if len(unknown) > _SHOWN_IDS else ""
+        close = did_you_mean(unknown[0], known) if len(unknown) == 1 else None
         raise ConfigError(
-            f"{shown}{more} not in it", where="catalogue", fix="`klio entities list` prints the ids"
+            f"{shown}{more} not in it",
+            where="catalogue",
+            fix=" ".join(filter(None, (close, "`klio entities list` prints the ids"))),
         )
 
 

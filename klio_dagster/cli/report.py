@@ -83,6 +83,9 @@ def merge(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "blocked": sum(each["blocked"] for each in summaries),
         **{name: _joined(name, summaries) for name in BY_ASSET},
     }
+    sources = {name: told for each in summaries for name, told in each.get("sources", {}).items()}
+    if sources:
+        merged["sources"] = sources
     if len(summaries) > 1:
         merged["run_ids"] = list(dict.fromkeys(each["run_id"] for each in summaries))
     return merged

@@ -21,9 +21,11 @@ from klio_dagster.cli.project import Project, ProjectGroup, open_project
 from klio_dagster.cli.report import Report, merge, reported
 from klio_dagster.cli.streams import own_streams
 from klio_dagster.core.ids import printable
+from klio_dagster.core.place import cut
 from klio_dagster.core.request import ALL_CHANGES
 from klio_dagster.core.state import ALL
 from klio_dagster.defs.requested import entity_run_tags, named_entities
+from klio_dagster.defs.strays import told_of_strays
 from klio_dagster.defs.summary import COUNTS, SHOWN_CHARACTERS, SHOWN_FAILURES
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals import launching
@@ -176,12 +178,14 @@ def _print_summary(
     click.echo(table(rows, ["asset", *COUNTS]))
     for line in _told_of_checks(merged["checks"]):
         click.echo(line)
+    for line in told_of_strays(merged.get("sources", {})):
+        click.echo(line)
     failures = merged["failures"]
     if failures:
         click.echo(f"\n{len(failures):,} failed, {merged['blocked']:,} blocked by them:")
     for failure in failures[:SHOWN_FAILURES]:
         asset = f" {failure['asset']}" if failure["asset"] else ""
-        error = " ".join(failure["error"].split())[:SHOWN_CHARACTERS]
+        error = cut(" ".join(failure["error"].split()), SHOWN_CHARACTERS)
         click.echo(f"  {printable(failure['entity'])}{asset}: {error}")
     if len(failures) > SHOWN_FAILURES:
         click.echo(f"  and {len(failures) - SHOWN_FAILURES:,} more")

@@ -13,12 +13,17 @@ from klio_dagster.cli.output import (
     select_option,
     table,
 )
-from klio_dagster.cli.project import open_project
-from klio_dagster.core.ids import printable
-from klio_dagster.core.record import FailedPair
+from klio_dagster.cli.project import Project, open_project
+from klio_dagster.core.ids import check_id, printable
+from klio_dagster.core.place import cut
+from klio_dagster.core.record import FailedPair, FlaggedPair
+from klio_dagster.core.wording import counted
 from klio_dagster.defs.knowledge import held_by_others
+from klio_dagster.defs.partitions import registered
+from klio_dagster.defs.requested import in_catalogue
 from klio_dagster.defs.summary import SHOWN_CHARACTERS
 from klio_dagster.observe.failures import failures_of, grouped
+from klio_dagster.observe.flags import counted_flags, flagged_of
 from klio_dagster.observe.status import Status
 from klio_dagster.observe.survey import surveyed
 
@@ -36,6 +41,7 @@ def status(select: str | None, as_json: bool) -> None:
     code or their input has changed since.
     """
     with open_project(select) as project:
+        flagged = flagged_in(project)
         found = Status.of_groups(
             surveyed(
                 each.group,
@@ -49,11 +55,14 @@ def status(select: str | None, as_json: bool) -> None:
             for each in project.groups
         )
     if as_json:
-        print_json(found.to_json())
+        # Only where there are some: the object is read by programs.
+        print_json({**found.to_json(), **({"flagged": counted_flags(flagged)} if flagged else {})})
         return
     rows = [[key, *(counts[name] for name in _COUNTS)] for key, counts in found.assets.items()]
     click.echo(table(rows, ["asset", *_COUNTS]))
-    click.echo(f"\n{found.entities:,} entities")
+    click.echo(f"\n{counted(found.entities, 'entity', 'entities')}")
+    if flagged:
+        click.echo(_told_of_flags(flagged))
 
 
 @click.command(
@@ -74,34 +83,81 @@ def failures(is_all: bool, entities: tuple[str, ...], select: str | None, as_jso
 
     Failures of an asset that say the same are one group, with a count and examples; # stands for
     a number, {entity} for the id. Root causes only; what could not be computed because of them is
-    counted.
+    counted. After them: what is stored though a check with severity `warn` did not pass.
     """
     with open_project(select) as project:
         keys = [key for group in project.groups for key in group.keys]
-        found = failures_of(project.ledger, keys, list(entities) or None)
+        named = _known(project, entities) or None
+        found = failures_of(project.ledger, keys, named, flagged_in(project, named))
     if as_json:
         print_json(found.to_json())
         return
+    show = _list if is_all or entities else _list_groups
     if not found.causes:
         click.echo("nothing failed")
-    elif is_all or entities:
-        _list(found.causes)
-    else:
-        _list_groups(found.causes)
+    show(found.causes, "failed")
     if found.blocked:
-        click.echo(f"{found.blocked:,} outputs are blocked by them")
+        is_or_are = "is" if found.blocked == 1 else "are"
+        click.echo(f"{counted(found.blocked, 'output')} {is_or_are} blocked by them")
+    show([_as_failed(pair) for pair in found.flagged], "flagged by checks, and stored")
 
 
-def _list(causes: Sequence[FailedPair]) -> None:
+def flagged_in(project: Project, entities: Sequence[str] | None = None) -> list[FlaggedPair]:
+    """What is stored though a check did not pass, of the selected assets.
+
+    Raises:
+        LedgerError: Dagster's log cannot be read.
+    """
+    return [
+        pair
+        for each in project.groups
+        for pair in flagged_of(each.group, each.selected, project.ledger, entities)
+    ]
+
+
+def _known(project: Project, entities: Sequence[str]) -> list[str]:
+    """The entities, if one of the selected groups has them in its catalogue.
+
+    Raises:
+        ConfigError: one is in no catalogue.
+        InvalidEntityIdError: one can be in none.
+    """
+    ids = {
+        each.group.partitions: registered(project.instance, each.group.partitions)
+        for each in project.groups
+        if entities
+    }
+    names = " or ".join(ids)
+    known = list(dict.fromkeys(entity for of_one in ids.values() for entity in of_one))
+    asked = [check_id(entity) for entity in entities]
+    return list(in_catalogue(asked, known, names, project.groups[0].store))
+
+
+def _told_of_flags(flagged: Sequence[FlaggedPair]) -> str:
+    """How many outputs are flagged, by asset and check."""
+    outputs = len({(pair.asset, pair.entity) for pair in flagged})
+    by_asset = "; ".join(
+        f"{asset}: {', '.join(f'{check} {number:,}' for check, number in checks.items())}"
+        for asset, checks in counted_flags(flagged).items()
+    )
+    return f"{counted(outputs, 'output')} flagged by checks ({by_asset}): klio failures"
+
+
+def _as_failed(pair: FlaggedPair) -> FailedPair:
+    """A flag among the failures that are listed."""
+    return FailedPair(pair.asset, pair.entity, pair.check, str(pair), run_id="")
+
+
+def _list(causes: Sequence[FailedPair], what: str) -> None:
     """Each failure on a line."""
     for asset, pairs in groupby(causes, key=lambda pair: pair.asset):
         failed = list(pairs)
-        click.echo(click.style(f"{asset}: {len(failed):,} failed", bold=True))
+        click.echo(click.style(f"{asset}: {len(failed):,} {what}", bold=True))
         for pair in failed:
-            click.echo(f"  {printable(pair.entity)}: {pair.error[:SHOWN_CHARACTERS]}")
+            click.echo(f"  {printable(pair.entity)}: {cut(pair.error, SHOWN_CHARACTERS)}")
 
 
-def _list_groups(causes: Sequence[FailedPair]) -> None:
+def _list_groups(causes: Sequence[FailedPair], what: str) -> None:
     """The largest groups, as many as a screen holds."""
     groups = grouped(causes)
     shown = sorted(groups, key=lambda group: -group.count)[:_MOST_GROUPS]
@@ -109,16 +165,16 @@ def _list_groups(causes: Sequence[FailedPair]) -> None:
     for asset, each in groupby(groups, key=lambda group: group.asset):
         of_asset = list(each)
         total = sum(group.count for group in of_asset)
-        click.echo(click.style(f"{asset}: {total:,} failed", bold=True))
+        click.echo(click.style(f"{asset}: {total:,} {what}", bold=True))
         for group in of_asset:
             if id(group) not in kept:
                 continue
             names = ", ".join(printable(entity) for entity in group.examples)
             if group.count == 1:  # nothing in common with others: as it is
-                click.echo(f"  {names}: {group.error[:SHOWN_CHARACTERS]}")
+                click.echo(f"  {names}: {cut(group.error, SHOWN_CHARACTERS)}")
                 continue
             more = ", ..." if group.count > len(group.examples) else ""
-            click.echo(f"  {group.count:,} x {group.message[:SHOWN_CHARACTERS]}")
+            click.echo(f"  {group.count:,} x {cut(group.message, SHOWN_CHARACTERS)}")
             click.echo(f"      {names}{more}")
     if len(groups) > len(shown):
         left = sum(group.count for group in groups) - sum(group.count for group in shown)

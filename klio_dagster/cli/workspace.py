@@ -26,6 +26,15 @@ def find_folder(start: Path) -> Path:
     )
 
 
+def _no_yaml(error: yaml.YAMLError, path: Path) -> ConfigError:
+    """The error of a file that is no YAML, with the line where that is known."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    if mark is None:
+        return ConfigError(" ".join(str(error).split()), where=str(path), fix="mend it")
+    said = getattr(error, "problem", None) or "it cannot be read"
+    return ConfigError(f"it is no YAML ({said})", where=f"{path}:{mark.line + 1}", fix="mend it")
+
+
 def workspace_of(folder: Path) -> Mapping[str, Any]:
     """The content of workspace.yaml, or what pyproject.toml says in its form.
 
@@ -37,7 +46,8 @@ def workspace_of(folder: Path) -> Mapping[str, Any]:
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
-            raise ConfigError(" ".join(str(error).split()), str(path), "mend it") from error
+            refused = _no_yaml(error, path)
+            raise refused from error
         if isinstance(content, dict):
             return content
         raise ConfigError("it has no load_from", where=str(path), fix="name your definitions in it")

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import cast
 
 from klio_dagster.core.check import Check, check_names, check_params
@@ -12,6 +11,7 @@ from klio_dagster.core.ids import MAX_ASSET_BYTES
 from klio_dagster.core.output import Json, OutputCodec, PromisingCodec
 from klio_dagster.core.reference import Signature, Transform, reference_of, signature_of
 from klio_dagster.core.size import bytes_of
+from klio_dagster.core.wording import close_to
 from klio_dagster.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -166,8 +166,8 @@ class EntityStep:
         unbound = {
             d.parameter: d.name for d in self.dependencies if d.parameter not in signature.call
         }
-        close = get_close_matches(parameter, unbound, n=1)
-        return f"deps has '{unbound[close[0]]}': did you mean '{parameter}'?" if close else None
+        close = close_to(parameter, unbound)
+        return f"deps has '{unbound[close]}': did you mean '{parameter}'?" if close else None
 
 
 @dataclass(frozen=True)

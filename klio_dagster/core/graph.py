@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from klio_dagster.core.asset import EntityAsset, EntityStep
+from klio_dagster.core.wording import did_you_mean
 from klio_dagster.errors import ConfigError
 
 
@@ -129,8 +129,8 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _unknown(part: EntityStep, name: str, known: Sequence[str]) -> ConfigError:
-    close = get_close_matches(name, [k for k in known if k != part.name], n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"the group has {', '.join(known)}"
+    others = [other for other in known if other != part.name]
+    hint = did_you_mean(name, others) or f"the group has {', '.join(known)}"
     return ConfigError(
         f"unknown dependency '{name}'",
         where=part.where,

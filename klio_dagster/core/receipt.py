@@ -23,12 +23,15 @@ class Failure:
         message: one line.
         traceback: of the user's code; empty where there is none.
         transient: would the same attempt succeed later?
+        place: the line of the user's code that it was raised from, `beam_jobs/audio.py:41`; empty
+            where there is none.
     """
 
     type: str
     message: str
     traceback: str = ""
     transient: bool = False
+    place: str = ""
 
     @property
     def is_blocked(self) -> bool:
@@ -41,7 +44,7 @@ class Failure:
         return cls(UPSTREAM_FAILED, f"not computed because {cause} failed")
 
     def __str__(self) -> str:
-        return f"{self.type}: {self.message}"
+        return f"{self.type}: {self.message}" + (f" ({self.place})" if self.place else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +143,8 @@ class Receipt:
                 "traceback": self.failure.traceback[-_MOST_TRACEBACK_CHARACTERS:],
                 "transient": self.failure.transient,
             }
+            if self.failure.place:
+                fields["error"]["place"] = self.failure.place
         else:
             fields |= {
                 "uri": self.uri,

@@ -63,6 +63,25 @@ class FailedPair(NamedTuple):
     run_id: str
 
 
+class FlaggedPair(NamedTuple):
+    """An output that is stored though a check did not pass.
+
+    Args:
+        asset: asset key.
+        entity: entity id.
+        check: name of the check.
+        description: what it found, one line; empty where it says nothing.
+    """
+
+    asset: str
+    entity: str
+    check: str
+    description: str
+
+    def __str__(self) -> str:
+        return f"check '{self.check}' failed" + (f": {self.description}" * bool(self.description))
+
+
 class Attempt(NamedTuple):
     """How an attempt at an (asset, entity) ended, with all that people are shown of it."""
 

@@ -29,11 +29,11 @@ def check_specs(
     return [
         _spec(name, specs[asset.name].key, severity, description, partitions_def)
         for asset in chain.assets
-        for name, severity, description in _checks(asset)
+        for name, severity, description in checks_of(asset)
     ]
 
 
-def _checks(asset: EntityAsset) -> list[tuple[str, str, str]]:
+def checks_of(asset: EntityAsset) -> list[tuple[str, str, str]]:
     """Name, severity and description of each check of an asset."""
     promises = asset.output.promises if isinstance(asset.output, PromisingCodec) else ()
     return [(each.name, each.severity, each.description) for each in (*promises, *asset.checks)]

@@ -24,6 +24,7 @@ from klio_dagster.defs.requested import partitioned_outside, planned_partitions,
 from klio_dagster.defs.run import Run
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.defs.run_page import show_on_page
+from klio_dagster.defs.strays import strays, told_of_strays
 from klio_dagster.defs.summary import Summary, failure_of
 from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
 from klio_dagster.engine.launch import carry_out
@@ -161,6 +162,9 @@ def _under_claim(run: Run, max_wait_s: float) -> Summary:
     wanted = wanted_by(run.context, run.group, run.store)
     first = settled_round(run, wanted, run.selected)
     summary = Summary(first.plan, run.group.keys, refusals(first.plan))
+    summary.sources = strays(wanted, first.gathered)
+    for line in told_of_strays(summary.sources):
+        run.context.log.info(line)
     run.confirm()
     observe_sources(run.ledger, run.identity, run.group, first.gathered)
     _carry_out(run, first, summary)

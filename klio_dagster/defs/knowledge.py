@@ -155,8 +155,9 @@ def listings_of(
         StoreUnavailableError: the store did not answer.
     """
     patterns = (pattern for name in names for pattern in group.chain.inputs(name).sources)
+    beside = [SourcePattern.parse(pattern) for pattern in group.sources]
     return {
-        pattern: list_sources(SourcePattern.parse(pattern), store)
+        pattern: list_sources(SourcePattern.parse(pattern), store, beside)
         for pattern in dict.fromkeys(patterns)
     }
 

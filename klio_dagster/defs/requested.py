@@ -10,6 +10,7 @@ import dagster as dg
 from klio_dagster.core.ids import id_problem
 from klio_dagster.core.request import Request, RerunOn
 from klio_dagster.core.state import State
+from klio_dagster.core.wording import did_you_mean
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.errors import ConfigError
@@ -28,10 +29,12 @@ class Wanted:
     Args:
         request: the entities to plan.
         state: of these only the ones in this state are meant; None: all of them.
+        is_catalogue: the entities are those of the whole catalogue.
     """
 
     request: Request
     state: State | None = None
+    is_catalogue: bool = False
 
 
 def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Store) -> Wanted:
@@ -58,7 +61,7 @@ def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Stor
     if isinstance(asked, list):
         return Wanted(_request(config, in_catalogue(asked, known, group.partitions, store)))
     state = None if asked == "all" else State(asked)
-    return Wanted(_request(config, partitions or known), state)
+    return Wanted(_request(config, partitions or known), state, is_catalogue=not partitions)
 
 
 def entity_run_tags(entities: str) -> dict[str, str]:
@@ -125,10 +128,12 @@ def in_catalogue(
     if unknown:
         shown = ", ".join(repr(entity) for entity in unknown[:_SHOWN_IDS])
         more = f" and {len(unknown) - _SHOWN_IDS} more" if len(unknown) > _SHOWN_IDS else ""
+        close = did_you_mean(unknown[0], registered) if len(unknown) == 1 else None
+        meant = f"{close} If not, " if close else ""
         raise ConfigError(
             f"{shown}{more} not in it",
             where=f"catalogue '{catalogue}'",
-            fix="register with `klio entities add` or `klio entities sync`",
+            fix=f"{meant}register with `klio entities add` or `klio entities sync`",
         )
     return entities
 

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from klio_dagster.core.ids import printable
+from klio_dagster.core.place import cut
 from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.spent import Findings, Spent, was_attempted
@@ -29,6 +30,7 @@ class Summary:
         plan: what was decided.
         keys: name of an asset to asset key.
         refused: entity ids that were refused, each with the reason and what is wrong with it.
+        sources: what lies where the sources do and is none of the catalogue, by pattern.
     """
 
     plan: Plan
@@ -41,6 +43,7 @@ class Summary:
     looked_at: Counter[str] = field(default_factory=Counter[str])
     spent: dict[str, Spent] = field(default_factory=dict[str, Spent])
     findings: Findings = field(default_factory=Findings)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     def __post_init__(self) -> None:
         refused, self.refused = self.refused, {}
@@ -110,7 +113,7 @@ class Summary:
 
     def to_json(self, run_id: str, seconds: float) -> dict[str, Any]:
         """What `klio run --json` ends with."""
-        return {
+        told = {
             "run_id": run_id,
             "seconds": round(seconds, 3),
             "assets": self.assets(),
@@ -120,6 +123,7 @@ class Summary:
             "checks": self.findings.to_json(),
             "spent": {key: spent.to_json() for key, spent in self._by_time()},
         }
+        return {**told, "sources": dict(self.sources)} if self.sources else told
 
     def _by_time(self) -> list[tuple[str, Spent]]:
         return sorted(self.spent.items(), key=lambda each: -each[1].seconds)
@@ -145,7 +149,7 @@ def failure_of(summary: Summary, list_uri: str) -> dg.Failure:
             {
                 "entity": printable(failure["entity"]),
                 "asset": failure["asset"] or "",
-                "error": failure["error"][:SHOWN_CHARACTERS],
+                "error": cut(failure["error"], SHOWN_CHARACTERS),
             }
         )
         for failure in shown
@@ -157,10 +161,10 @@ def failure_of(summary: Summary, list_uri: str) -> dg.Failure:
     metadata["failed"] = dg.MetadataValue.int(len(summary.failures))
     metadata["blocked"] = dg.MetadataValue.int(len(summary.blocked))
     metadata["full_list"] = dg.MetadataValue.path(list_uri)
-    first = f": {printable(shown[0]['entity'])}: {shown[0]['error']}" if shown else ""
+    first = f"{printable(shown[0]['entity'])}: {shown[0]['error']}" if shown else ""
     return dg.Failure(
         description=f"{len(summary.failures)} failed, {len(summary.blocked)} blocked by them"
-        f"{first[:SHOWN_CHARACTERS]} (full list: {list_uri})",
+        f"{': ' if first else ''}{cut(first, SHOWN_CHARACTERS)} (full list: {list_uri})",
         metadata=metadata,
         allow_retries=False,
     )

@@ -92,6 +92,8 @@ class PartComputer:
         self._set_up = set_up
         self._parts = manifest.chain
         self._chain = {part.name: part for part in manifest.chain}
+        modules = (part.transform.partition(":")[0] for part in manifest.chain)
+        self._packages = frozenset(module.partition(".")[0] for module in modules)
         self._codecs: dict[str, OutputCodec] = {
             part.name: codec_from_json(part.codec)
             for part in manifest.chain
@@ -185,9 +187,10 @@ class PartComputer:
         except (Exception, SystemExit) as error:  # the only broad except: user code ends here
             caught = error
         try:
-            return failed(caught, is_transient=self._is_transient(name)(caught))
+            is_transient = self._is_transient(name)(caught)
+            return failed(caught, is_transient=is_transient, packages=self._packages)
         except Exception as error:  # the user's own function that knows transient errors
-            return failed(error, is_transient=False)
+            return failed(error, is_transient=False, packages=self._packages)
 
     def _compute(self, name: str, entity: EntityInChain, attempt: Attempt) -> Done:
         self._compute_steps(name, entity, attempt)

@@ -8,6 +8,7 @@ from typing import Any, cast
 from klio_dagster.core.check import CheckResult, Evaluation, Severity
 from klio_dagster.core.entity import Entity
 from klio_dagster.core.output import Json
+from klio_dagster.core.place import place_of
 from klio_dagster.core.reference import Transform, resolve, signature_of
 from klio_dagster.engine.inputs import one_line
 from klio_dagster.engine.plain import plain
@@ -60,6 +61,8 @@ class BoundCheck:
             return self._evaluation(result, plain(result.metadata, f"check '{self.name}'"))
         except Exception as error:  # noqa: BLE001 - a `warn` must not fail what it only looks at
             said = f"it raised {type(error).__name__}: {one_line(error)}"
+            place = place_of(error, {self.function.__module__.partition(".")[0]})
+            said += f" ({place})" if place else ""
             text = "".join(traceback.format_exception(error))[-_MOST_TRACEBACK_CHARACTERS:]
             return self._evaluation(CheckResult(False, description=said), {"traceback": text})
 

@@ -1,7 +1,7 @@
 """What an attempt gave, as a value, and the receipt that says so."""
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from klio_dagster.codecs.registry import codec_from_json
@@ -9,6 +9,7 @@ from klio_dagster.core.check import Evaluation
 from klio_dagster.core.entity import Result
 from klio_dagster.core.manifest import Manifest, PartSpec, Task
 from klio_dagster.core.output import Dumped, PromisingCodec
+from klio_dagster.core.place import place_of
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.engine.inputs import one_line
 from klio_dagster.errors import CheckFailedError
@@ -67,17 +68,27 @@ def blocked_by(
             yield name, cause
 
 
-def failed(error: BaseException, *, is_transient: bool) -> Failed:
-    """An exception as a failure."""
+def failed(error: BaseException, *, is_transient: bool, packages: Collection[str] = ()) -> Failed:
+    """An exception as a failure.
+
+    Args:
+        error: as it was raised.
+        is_transient: the same attempt may succeed later.
+        packages: top-level names of the modules that the user's code is in.
+    """
+    # What a SyntaxError says names its file already.
+    place = None if isinstance(error, SyntaxError) else place_of(error, packages)
+    at = str(place or "")
     if isinstance(error, SystemExit):
-        return Failed(Failure("SystemExit", f"the transform called sys.exit({error.code!r})"))
+        said = f"the transform called sys.exit({error.code!r})"
+        return Failed(Failure("SystemExit", said, place=at))
     kind, message = type(error).__name__, one_line(error)
     if isinstance(error, CheckFailedError):
         # The message says all; where it was noticed is our affair.
         evaluations = [each for each in error.evaluations if isinstance(each, Evaluation)]
         return Failed(Failure(kind, message, "", is_transient), evaluations)
     text = "".join(traceback.format_exception(error))
-    return Failed(Failure(kind, message, text, is_transient))
+    return Failed(Failure(kind, message, text, is_transient, at))
 
 
 def failed_receipt(

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.core.record import Attempt, FailedPair, Records
+from klio_dagster.core.record import Attempt, FailedPair, FlaggedPair, Records
 from klio_dagster.ledger import read, write
 from klio_dagster.ledger.events import Describe, RunIdentity, asset_key
-from klio_dagster.ledger.internals import event_log, removal
+from klio_dagster.ledger.internals import event_log, flags, removal
 from klio_dagster.ledger.public_path import PublicLedger
 from klio_dagster.ledger.stamps import Stamps, stamps_of
 
@@ -55,6 +55,12 @@ class Ledger(Protocol):
 
     def failures(self, keys: Sequence[str], entities: Sequence[str] | None) -> list[FailedPair]:
         """The pairs whose last attempt failed, and why."""
+        ...
+
+    def flagged(
+        self, key: str, checks: Sequence[str], entities: Sequence[str] | None
+    ) -> list[FlaggedPair]:
+        """The entities that one of these checks did not pass when it last looked at them."""
         ...
 
     def attempts(self, key: str, entities: Sequence[str]) -> Mapping[str, Sequence[Attempt]]:
@@ -133,6 +139,13 @@ class BatchedLedger:
         return [
             failed for key in keys for failed in read.failures_of(self._instance, key, entities)
         ]
+
+    def flagged(
+        self, key: str, checks: Sequence[str], entities: Sequence[str] | None
+    ) -> list[FlaggedPair]:
+        """The entities that one of these checks did not pass when it last looked at them."""
+        found = flags.flags_of(self._instance, asset_key(key), checks, entities)
+        return [FlaggedPair(key, *flag) for flag in found]
 
     def attempts(self, key: str, entities: Sequence[str]) -> Mapping[str, Sequence[Attempt]]:
         """Each entity's newest materialisation, and before it a failure that is newer."""

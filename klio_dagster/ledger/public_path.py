@@ -7,7 +7,7 @@ from typing import Any, cast
 import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.core.record import NO_VERSIONS, Attempt, FailedPair, Record, Records
+from klio_dagster.core.record import NO_VERSIONS, Attempt, FailedPair, FlaggedPair, Record, Records
 from klio_dagster.ledger.copies import copies
 from klio_dagster.ledger.events import (
     Describe,
@@ -148,6 +148,27 @@ class PublicLedger:
                     found.append(FailedPair(key, entity, kind, text, record.run_id))
         return found
 
+    def flagged(
+        self, key: str, checks: Sequence[str], entities: Sequence[str] | None
+    ) -> list[FlaggedPair]:
+        """The entities that one of these checks did not pass when it last looked at them."""
+        wanted = None if entities is None else set(entities)
+        found: list[FlaggedPair] = []
+        for check in checks:
+            seen: set[str] = set()
+            for said in self._evaluations(dg.AssetCheckKey(asset_key(key), check)):
+                entity = said.partition
+                if (
+                    entity is None
+                    or entity in seen
+                    or (wanted is not None and entity not in wanted)
+                ):
+                    continue
+                seen.add(entity)
+                if not said.passed:
+                    found.append(FlaggedPair(key, entity, check, said.description or ""))
+        return found
+
     def stamps(self, key: str) -> Stamps | None:  # noqa: ARG002 - the protocol's signature
         """Nothing: events are read one page at a time anyway."""
         return None
@@ -212,6 +233,18 @@ class PublicLedger:
             if not page.has_more:
                 return
             cursor = page.cursor
+
+    def _evaluations(self, check: dg.AssetCheckKey) -> Iterator[dg.AssetCheckEvaluation]:
+        """All of a check, newest first."""
+        storage, cursor = self._instance.event_log_storage, None
+        while True:
+            page = storage.get_asset_check_execution_history(check, limit=_A_PAGE, cursor=cursor)
+            evaluations = (execution.evaluation for execution in page)
+            # Of one that is only planned Dagster gives the plan.
+            yield from (e for e in evaluations if isinstance(e, dg.AssetCheckEvaluation))
+            if len(page) < _A_PAGE:
+                return
+            cursor = page[-1].id
 
     def _newest_materialization(self, key: str, entity: str) -> tuple[int, str, float] | None:
         newest = next(self._pages(key, [entity], materialized=True), None)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from klio_dagster.core.ids import escape
+from klio_dagster.core.place import without_place
 from klio_dagster.core.receipt import UPSTREAM_FAILED
-from klio_dagster.core.record import FailedPair
+from klio_dagster.core.record import FailedPair, FlaggedPair
 from klio_dagster.ledger.ledger import Ledger
 
 EXAMPLES = 3
@@ -57,10 +58,12 @@ class Failures:
     Args:
         causes: the pairs that failed by themselves, by asset and then by entity.
         blocked: how many pairs were not attempted because of them.
+        flagged: what is stored though a check did not pass.
     """
 
     causes: Sequence[FailedPair]
     blocked: int
+    flagged: Sequence[FlaggedPair] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What `klio failures --json` says."""
@@ -76,11 +79,15 @@ class Failures:
                 for pair in self.causes
             ],
             "blocked": self.blocked,
+            "flagged": [pair._asdict() for pair in self.flagged],
         }
 
 
 def failures_of(
-    ledger: Ledger, keys: Sequence[str], entities: Sequence[str] | None = None
+    ledger: Ledger,
+    keys: Sequence[str],
+    entities: Sequence[str] | None = None,
+    flagged: Sequence[FlaggedPair] = (),
 ) -> Failures:
     """What failed of these assets.
 
@@ -88,6 +95,7 @@ def failures_of(
         ledger: Dagster's log.
         keys: asset keys, in the order wanted.
         entities: only these; all when None.
+        flagged: of the same assets and entities.
 
     Raises:
         LedgerError: Dagster's log cannot be read.
@@ -96,7 +104,7 @@ def failures_of(
     failed = ledger.failures(keys, entities)
     causes = [pair for pair in failed if pair.kind != UPSTREAM_FAILED]
     causes.sort(key=lambda pair: (order[pair.asset], pair.entity))
-    return Failures(causes, len(failed) - len(causes))
+    return Failures(causes, len(failed) - len(causes), flagged)
 
 
 def grouped(causes: Iterable[FailedPair]) -> list[FailureGroup]:
@@ -117,11 +125,15 @@ def grouped(causes: Iterable[FailedPair]) -> list[FailureGroup]:
 
 
 def common(error: str, entity: str) -> str:
-    """An error without what differs from entity to entity: its id, and every number."""
+    """An error without what differs from entity to entity: its id, and every number.
+
+    The line of code it was raised in stays: another line is another cause.
+    """
+    error, place = without_place(error)
     for name in dict.fromkeys((entity, escape(entity))):
         if name in error:
             error = _without_word(error, name)
-    return _NUMBER.sub(NUMBER, error)
+    return _NUMBER.sub(NUMBER, error) + place
 
 
 def _without_word(text: str, word: str) -> str:

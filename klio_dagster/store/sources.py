@@ -5,7 +5,7 @@ so no id, however it is spelled, can name a file outside the pattern's folder.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +58,24 @@ class SourcePattern:
     prefix: str
     expression: re.Pattern[str]
 
+    def covers(self, path: str) -> bool:
+        """A file there was probably meant to be a source, whether it matches or not.
+
+        Below a folder of the store that is every file; elsewhere, where outputs or anything else
+        may lie, those beside the recordings. Hidden ones never are.
+
+        Args:
+            path: as a listing gives it.
+        """
+        is_beside = "/" not in path
+        is_hidden = path.rpartition("/")[2].startswith(".")
+        return (bool(self.prefix) or is_beside) and not is_hidden
+
+    def is_source(self, path: str) -> bool:
+        """The file of that path, as a listing gives it, is one of this pattern's."""
+        at = len(self.prefix)
+        return path.startswith(self.prefix) and self.expression.fullmatch(path, at) is not None
+
     @classmethod
     def parse(cls, text: str) -> "SourcePattern":
         """Parse a pattern: `{entity}` is one part of a path, `{entity:path}` several.
@@ -109,12 +127,16 @@ class SourceListing:
         matches: the file of each entity.
         ambiguous: entities that several files match, with those files' paths.
         refused: ids that cannot be used, with the reason.
+        unmatched: how many files lie there that are no source of this or another pattern.
+        unmatched_file: one of them.
     """
 
     location: str
     matches: Mapping[str, SourceObject]
     ambiguous: Mapping[str, tuple[str, ...]]
     refused: Mapping[str, str]
+    unmatched: int = 0
+    unmatched_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +164,9 @@ class OpenedSource:
         return self._store.get(self._key)
 
 
-def list_sources(pattern: SourcePattern, store: ObjectStore) -> SourceListing:
+def list_sources(
+    pattern: SourcePattern, store: ObjectStore, beside: Sequence[SourcePattern] = ()
+) -> SourceListing:
     """Every entity the pattern's folder holds, from one bulk listing.
 
     Names of files are taken literally, nothing is unescaped. Our own folder never matches.
@@ -150,6 +174,7 @@ def list_sources(pattern: SourcePattern, store: ObjectStore) -> SourceListing:
     Args:
         pattern: which files are sources.
         store: where the pattern is looked for unless it is a URL.
+        beside: other patterns, whose sources are no strays.
 
     Raises:
         ConfigError: the store does not let us list.
@@ -159,10 +184,17 @@ def list_sources(pattern: SourcePattern, store: ObjectStore) -> SourceListing:
     found: dict[str, list[ObjectInfo]] = {}
     matches_rest = pattern.expression.fullmatch
     skip = len(pattern.prefix)
+    others = [each for each in beside if each.root == pattern.root]
+    unmatched, stray = 0, ""
     for info in listed.list(pattern.prefix):
         match = matches_rest(info.path, skip)
-        if match is not None and not info.path.startswith(f"{OWN_FOLDER}/"):
+        if info.path.startswith(f"{OWN_FOLDER}/"):
+            continue
+        if match is not None:
             found.setdefault(match["entity"], []).append(info)
+        elif pattern.covers(info.path) and not any(each.is_source(info.path) for each in others):
+            unmatched += 1
+            stray = min(stray or info.path, info.path)
     matches: dict[str, SourceObject] = {}
     ambiguous: dict[str, tuple[str, ...]] = {}
     refused: dict[str, str] = {}
@@ -176,7 +208,14 @@ def list_sources(pattern: SourcePattern, store: ObjectStore) -> SourceListing:
             info = infos[0]
             path = _location(pattern, listed, info.path)
             matches[entity_id] = SourceObject(path, info.version, info.size)
-    return SourceListing(listed.uri(pattern.prefix), matches, ambiguous, refused)
+    return SourceListing(
+        listed.uri(pattern.prefix),
+        matches,
+        ambiguous,
+        refused,
+        unmatched,
+        stray and _location(pattern, listed, stray),
+    )
 
 
 def open_source(store: ObjectStore, source: SourceObject) -> OpenedSource:

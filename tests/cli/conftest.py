@@ -37,6 +37,7 @@ def double(entity, size):
 def label(entity, double):
     return {"label": str(double["bytes"])}
 """
+RAISED = "(clip_jobs.py:6)"  # where `size` raises
 DEFINITIONS = """
 import dagster as dg
 from clip_jobs import double, label, size

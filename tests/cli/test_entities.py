@@ -77,3 +77,61 @@ def test_a_pattern_that_matches_nothing_is_named_with_the_place(project):
     assert done.err.count("\n") == 1
     assert done.err.startswith("nothing found: no file matches clips/{entity}.raw in ")
     assert str(project.folder / "data") in done.err
+
+
+def test_files_that_match_no_pattern_are_told_by_sync_and_by_a_run(project):
+    project.clip("one")
+    project.write("data/clips/two.wav", "sound")
+    project.write("data/clips/.hidden", "nothing")
+    one = project.klio("entities", "sync")
+    project.write("data/clips/older/three.raw", "sound")
+
+    two = project.klio("entities", "sync")
+    run = project.klio("run")
+
+    assert one.err == (
+        "clips/{entity}.raw: 1 other file there does not match (clips/two.wav); rename or move it,"
+        " or change the pattern\n"
+    )
+    said = "clips/{entity}.raw: 2 other files there do not match (clips/older/three.raw, say);"
+    assert two.err.startswith(said)
+    assert two.code == 0
+    assert two.err.strip() in run.out
+
+
+def test_new_files_are_told_by_a_run_of_the_catalogue_until_they_are_in_it(project):
+    project.clip("one")
+    project.klio("entities", "sync")
+    project.clip("two")
+    project.clip("three")
+
+    run = project.klio("run")
+    told = project.klio("run", "--json").json["sources"]
+    named = project.klio("run", "one", "--json").json
+    project.klio("entities", "sync")
+
+    said = (
+        "clips/{entity}.raw: 2 new files are not in the catalogue (three, say);"
+        " add them with `klio entities sync`\n"
+    )
+    assert said in run.out
+    assert told["clips/{entity}.raw"]["new"] == 2
+    assert "sources" not in named
+    assert "sources" not in project.klio("run", "--json").json
+
+
+def test_sync_tells_whose_file_is_gone_while_the_entity_remains(project):
+    project.clip("one")
+    project.clip("two")
+    project.klio("entities", "sync")
+    project.klio("entities", "add", "by-hand")
+    (project.folder / "data/clips/two.raw").unlink()
+
+    done = project.klio("entities", "sync")
+
+    assert done.code == 0
+    assert done.err == (
+        "gone: clips/{entity}.raw: the file of 1 entity is no longer there (two); put it back, or"
+        " take it down with `klio entities remove`\n"
+    )
+    assert project.klio("entities", "sync", "--json").json["sources"][0]["gone"] == ["two"]

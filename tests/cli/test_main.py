@@ -104,9 +104,27 @@ def test_outside_of_a_project_one_line_says_where_to_go(project, tmp_path):
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
-        pytest.param("definitions.py", "1 / 0", "ZeroDivisionError: division by zero", id="raises"),
-        pytest.param("definitions.py", "import nowhere", "nowhere", id="missing module"),
-        pytest.param("definitions.py", "import (", "SyntaxError", id="no Python"),
+        pytest.param(
+            "definitions.py",
+            "\n1 / 0",
+            "/definitions.py:2: ZeroDivisionError: division by zero; ",
+            id="raises",
+        ),
+        pytest.param(
+            "definitions.py",
+            "import nowhere",
+            "/definitions.py:1: ModuleNotFoundError: No module named 'nowhere'; ",
+            id="missing module",
+        ),
+        pytest.param(
+            "definitions.py",
+            "import (",
+            "/definitions.py:1: SyntaxError: invalid syntax; ",
+            id="no Python",
+        ),
+        pytest.param(
+            "clip_jobs.py", "\n\ndef (", "/clip_jobs.py:3: SyntaxError: ", id="jobs no Python"
+        ),
         pytest.param("definitions.py", "x = 1", "No Definitions", id="no definitions"),
         pytest.param(
             "definitions.py",
@@ -120,7 +138,26 @@ def test_outside_of_a_project_one_line_says_where_to_go(project, tmp_path):
             "asset 'size': deps is a text",
             id="error of ours",
         ),
-        pytest.param("workspace.yaml", "load_from: [", "workspace.yaml", id="no YAML"),
+        pytest.param(
+            "workspace.yaml",
+            "load_from:\n  - [",
+            "/workspace.yaml:2: it is no YAML (expected the node content, ",
+            id="no YAML",
+        ),
+        pytest.param(
+            "workspace.yaml",
+            "load_from:\n  - python_modul: definitions",
+            '/workspace.yaml: Received unexpected config entry "python_modul" at path'
+            " root:load_from[0]; mend it\n",
+            id="unknown key",
+        ),
+        pytest.param(
+            "workspace.yaml",
+            "load_from:\n  - python_module: definition",
+            "/workspace.yaml: ModuleNotFoundError: No module named 'definition'; mend what"
+            " workspace.yaml names",
+            id="unknown module",
+        ),
         pytest.param("workspace.yaml", "- nothing", "it has no load_from", id="no mapping"),
     ],
 )
@@ -175,5 +212,42 @@ def test_a_selection_that_selects_nothing_is_one_line(project):
     done = project.klio("run", "--select", "nothing_like_this")
 
     assert done.code == 2
-    assert "--select 'nothing_like_this'" in done.err
+    assert done.err == (
+        "--select 'nothing_like_this': it selects no entity asset; there are size, double\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["statu"], "Did you mean 'status'?", id="command"),
+        pytest.param(["entities", "snyc"], "'sync'", id="command of a group"),
+        pytest.param(
+            ["plan", "--select", "doubel+"],
+            "--select 'doubel+': it selects no entity asset; did you mean 'double'?\n",
+            id="asset",
+        ),
+        pytest.param(
+            ["run", "god"],
+            "'god' not in it; did you mean 'good'? If not, register with `klio entities add`",
+            id="entity of a run",
+        ),
+        pytest.param(["failures", "--entity", "god"], "did you mean 'good'?", id="of failures"),
+        pytest.param(["entities", "remove", "god"], "did you mean 'good'?", id="of a takedown"),
+    ],
+)
+def test_what_is_misspelt_is_asked_about_in_one_line(computed, arguments, said):
+    done = computed.klio(*arguments)
+
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("selection", ["double and", "size,double", "(size"])
+def test_what_is_no_selection_is_one_line_with_an_example(project, selection):
+    done = project.klio("status", "--select", selection)
+
+    assert done.code == 2
+    assert done.err.startswith(f"--select '{selection}': it is no asset selection; write ")
     assert done.err.count("\n") == 1

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.cli.conftest import RAISED
+
 NOTHING = {"run": {}, "skip": {}, "wait": {}, "fail": {}, "refuse": {}}
 
 
@@ -69,7 +71,7 @@ def test_a_failed_entity_is_explained_with_its_last_error(computed):
 
     assert done.code == 0
     assert "size: run, missing\n  it has no output yet\n  last attempt failed on " in done.out
-    assert "ValueError: no sound in it" in done.out
+    assert f"ValueError: no sound in it {RAISED}\n" in done.out
     assert "double: run, upstream\n  it is made from 'size': run, missing\n" in done.out
 
 

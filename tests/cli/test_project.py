@@ -110,6 +110,18 @@ def test_settings_from_the_environment_are_resolved(project):
     done = project.klio("entities", "sync", "--json", CLIPS="elsewhere")
 
     assert missing.code == 2
-    assert "CLIPS" in missing.err
-    assert missing.err.count("\n") == 1
+    assert missing.err == ("resource 'klio': the environment variable CLIPS is not set; set it\n")
     assert done.json["sources"][0]["new"] == 1
+
+
+def test_an_asset_of_one_of_several_code_locations_is_selected(project):
+    project.write("others.py", "import dagster as dg\ndefs = dg.Definitions()\n")
+    project.write(
+        "workspace.yaml",
+        "load_from:\n  - python_module: others\n  - python_module: definitions\n",
+    )
+
+    done = project.klio("status", "--select", "size", "--json")
+
+    assert done.code == 0, done.err
+    assert list(done.json["assets"]) == ["size"]

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from klio_dagster.cli.asking import Asked
+from tests.cli.conftest import RAISED
 from tests.kill.processes import still_alive
 
 NO_QUEUE = """
@@ -36,7 +37,7 @@ def test_the_object_has_the_documented_form_and_the_second_run_skips_what_is_don
         "double": {"materialized": 1, "skipped": 0, "failed": 1, "waiting": 0},
     }
     assert said["failures"] == [
-        {"entity": "broken", "asset": "size", "error": "ValueError: no sound in it"}
+        {"entity": "broken", "asset": "size", "error": f"ValueError: no sound in it {RAISED}"}
     ]
     assert said["blocked"] == 1
     assert said["reasons"]["double"] == {"run": {"upstream": 2}}
@@ -61,7 +62,10 @@ def test_people_see_what_failed_and_where_the_full_list_is(computed):
     done = computed.klio("run", "broken")
 
     assert done.code == 1
-    assert "1 failed, 1 blocked by them:\n  broken size: ValueError: no sound in it\n" in done.out
+    assert (
+        f"1 failed, 1 blocked by them:\n  broken size: ValueError: no sound in it {RAISED}\n"
+        in done.out
+    )
     path = done.out.partition("full list: ")[2].split()[0]
     with open(path) as lines:
         assert json.loads(lines.read())["entity"] == "broken"

@@ -1,5 +1,7 @@
 """`klio status` and `klio failures`: the same numbers for people and for programs."""
 
+from tests.cli.conftest import RAISED
+
 
 def test_materialized_failed_and_missing_make_up_all_entities(computed):
     done = computed.klio("status", "--json")
@@ -31,7 +33,7 @@ def test_failures_are_root_causes_and_the_blocked_ones_a_number(computed):
     assert done.code == 0
     assert set(told) == {"broken", "nowhere"}
     assert told["broken"]["asset"] == "size"
-    assert told["broken"]["error"] == "ValueError: no sound in it"
+    assert told["broken"]["error"] == f"ValueError: no sound in it {RAISED}"
     assert told["nowhere"]["error"].startswith("input_missing: ")
     assert done.json["blocked"] == 2
 
@@ -39,7 +41,7 @@ def test_failures_are_root_causes_and_the_blocked_ones_a_number(computed):
 def test_people_read_failures_by_asset(computed):
     done = computed.klio("failures", "--all")
 
-    assert done.out.startswith("size: 2 failed\n  broken: ValueError: no sound in it\n")
+    assert done.out.startswith(f"size: 2 failed\n  broken: ValueError: no sound in it {RAISED}\n")
     assert done.out.endswith("2 outputs are blocked by them\n")
 
 
@@ -58,7 +60,7 @@ def test_people_read_what_many_failures_have_in_common(project):
     one = project.klio("failures", "--entity", "other")
 
     lines = done.out.splitlines()
-    assert lines[:2] == ["size: 6 failed", "  6 x ValueError: {entity} has #"]
+    assert lines[:2] == ["size: 6 failed", f"  6 x ValueError: {{entity}} has # {RAISED}"]
     assert lines[2] == "      clip-0, clip-1, clip-2, ..."
     assert one.out.startswith("size: 1 failed\n  other: ValueError: other has ")
     assert project.klio("failures", "--json").json["groups"][0]["count"] == 6
@@ -72,3 +74,19 @@ def test_a_changed_source_makes_its_outputs_stale(computed_copy):
 
     assert said["size"] == {"materialized": 2, "failed": 2, "missing": 1, "stale": 1}
     assert said["double"] == {"materialized": 2, "failed": 2, "missing": 1, "stale": 1}
+
+
+def test_an_entity_that_is_in_no_catalogue_has_no_failures_to_show(computed):
+    done = computed.klio("failures", "--entity", "broken", "--entity", "nobody")
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("catalogue 'clips': 'nobody' not in it; register")
+
+
+def test_a_single_one_is_not_spoken_of_as_several(project):
+    project.clip("one", "broken")
+    project.klio("entities", "sync")
+    project.klio("run")
+
+    assert project.klio("status").out.endswith("\n1 entity\n")
+    assert project.klio("failures").out.endswith("\n1 output is blocked by them\n")

@@ -52,7 +52,7 @@ def test_batches_store_the_bytes_that_one_by_one_would(tmp_path: Path) -> None:
 
 
 BAD = {
-    "raises": "ValueError: raises-1 is bad",
+    "raises": "ValueError: raises-1 is bad (tests/engine/fault_jobs.py:205)",
     "dies": "SIGSEGV: the worker process was ended by SIGSEGV while computing 'batch'",
     "hangs": "Timeout: it took longer than timeout_s=0.5 while computing 'batch'",
     "short": "EntityError: asset 'batch': the transform returned 0 values for 1 entities; "
@@ -122,7 +122,9 @@ def test_a_batch_that_fails_with_a_transient_error_is_tried_again_whole(tmp_path
 
     assert {c.receipts["batch"].attempts for c in done.values()} == {2}
     assert done["a"].load("batch") == {"of": 3}
-    assert done["a"].receipts["batch"].earlier == ("ConnectionError: reset (of 3 together)",)
+    (earlier,) = done["a"].receipts["batch"].earlier
+    assert earlier.startswith("ConnectionError: reset (tests/engine/fault_jobs.py:")
+    assert earlier.endswith(") (of 3 together)")
 
 
 def test_a_step_is_computed_for_each_entity_of_a_batch() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from klio_dagster.codecs.json import Json
 from klio_dagster.core.asset import EntityAsset
+from klio_dagster.core.place import without_place
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.store.store import Store
 from tests.engine import fault_jobs as jobs
@@ -22,6 +23,11 @@ FIRST = EntityAsset("first", jobs.named, output=Json())
 
 def asset(transform: Any, name: str = "made", **fields: Any) -> EntityAsset:
     return EntityAsset(name, transform, output=Json(), **fields)
+
+
+def said_earlier(receipt: Receipt) -> list[str]:
+    """The errors of the attempts before, without the lines they were raised in."""
+    return [without_place(error)[0] for error in receipt.earlier]
 
 
 def failures(receipts: Receipts) -> dict[tuple[str, str], Failure]:
@@ -49,13 +55,14 @@ def test_a_transient_error_is_tried_again_and_both_are_told(tmp_path: Path) -> N
     for entity in ("a", "b"):
         receipt = receipts["made", entity]
         assert receipt.attempts == 2
-        assert receipt.earlier == (f"ConnectionError: call 1 of {entity}",)
+        assert said_earlier(receipt) == [f"ConnectionError: call 1 of {entity}"]
         assert receipts["after", entity].attempts == 1
     bad = receipts["made", "bad"]
-    assert bad.failure == Failure(
-        "ConnectionError", "call 3 of bad", bad.failure.traceback if bad.failure else "", True
-    )
-    assert bad.earlier == ("ConnectionError: call 1 of bad", "ConnectionError: call 2 of bad")
+    assert bad.failure is not None
+    assert (bad.failure.type, bad.failure.message) == ("ConnectionError", "call 3 of bad")
+    assert bad.failure.transient
+    assert bad.failure.place.startswith("tests/engine/fault_jobs.py:")
+    assert said_earlier(bad) == [f"ConnectionError: call {n} of bad" for n in (1, 2)]
 
 
 def test_an_error_that_is_not_transient_is_not_tried_again(tmp_path: Path) -> None:
@@ -82,7 +89,8 @@ def test_classes_and_functions_of_the_user_are_found_by_the_workers(tmp_path: Pa
 
     assert receipts["made", "a"].attempts == 2
     assert failures(receipts) == {}
-    assert str(failures(others)["broken", "b"]) == "RuntimeError: what is this"
+    raised = failures(others)["broken", "b"]
+    assert (raised.type, raised.message) == ("RuntimeError", "what is this")
 
 
 def test_a_time_limit_does_not_count_the_wait(tmp_path: Path) -> None:
@@ -104,7 +112,7 @@ def test_a_death_is_not_tried_again_and_tells_the_attempts_before(tmp_path: Path
 
     receipt = receipts["made", "a"]
     assert failures(receipts)["made", "a"].type == "SIGKILL"
-    assert receipt.earlier == ("ConnectionError: come again",)
+    assert said_earlier(receipt) == ["ConnectionError: come again"]
     assert 0 < receipt.started_at < receipt.finished_at
 
 

@@ -8,6 +8,7 @@ FIRST_BAD = 12
 BAD = [f"bad-{number:02}" for number in range(FIRST_BAD)]
 GOOD = [f"good-{number:02}" for number in range(28)]
 RECORDS = {"ASSET_MATERIALIZATION", "ASSET_OBSERVATION"}
+RAISED = "(tests/flows/flow_jobs.py:20)"
 ASSETS = ("recording", "mel", "report")
 
 
@@ -34,7 +35,7 @@ def test_only_the_bad_entity_fails_and_its_partition_tells_why(catalogue: Catalo
 
     assert run.counts("materialized") == dict.fromkeys(ASSETS, 39)
     assert run.counts("failed") == dict.fromkeys(ASSETS, 1)
-    assert run.failures == {(BAD[0], "recording"): "ValueError: it says bad"}
+    assert run.failures == {(BAD[0], "recording"): f"ValueError: it says bad {RAISED}"}
     assert run.summary is not None
     assert run.summary["blocked"] == 2
     for asset in ASSETS:
@@ -45,7 +46,7 @@ def test_only_the_bad_entity_fails_and_its_partition_tells_why(catalogue: Catalo
         limit=10,
     ).records
     assert observed.asset_observation is not None
-    assert observed.asset_observation.description == "ValueError: it says bad"
+    assert observed.asset_observation.description == f"ValueError: it says bad {RAISED}"
     assert "in text" in str(observed.asset_observation.metadata["traceback"].value)
 
 

@@ -157,3 +157,19 @@ def test_without_partitions_of_checks_each_is_evaluated_for_the_whole_asset(
     )
     assert execution.partition is None
     assert execution.evaluation.metadata["entity"].value == "a"
+
+
+def test_flagged_are_those_that_did_not_pass_when_last_looked_at(ledger):
+    quiet = loud(passed=False, severity="warn", description="too quiet")
+    ledger.record(new_run(), [recording("a", checks=[quiet]), recording("b", checks=[quiet])])
+    ledger.record(new_run(), [recording("c", checks=[loud()])])
+    ledger.record(new_run(), [recording("b", at=5, checks=[loud()])])
+    ledger.record(new_run(), [recording("c", at=5, checks=[quiet])])
+
+    every = ledger.flagged("recording", [CHECK], None)
+
+    said = [("recording", entity, CHECK, "too quiet") for entity in "ac"]
+    assert sorted(every) == said
+    assert ledger.flagged("recording", [CHECK], ["b", "c"]) == said[1:]
+    assert ledger.flagged("recording", ["another"], None) == []
+    assert ledger.flagged("audio/mel", [CHECK], None) == []

@@ -91,3 +91,11 @@ def test_an_id_that_is_a_letter_is_not_taken_out_of_words():
     assert common("ValueError: a bad 'a' at 0x7f3a11", "a") == (
         "ValueError: {entity} bad '{entity}' at #"
     )
+
+
+def test_failures_of_different_lines_of_code_are_different_groups():
+    said = [failed(each, f"ValueError: {each} is bad (jobs.py:{each})") for each in ("4", "41")]
+
+    messages = [group.message for group in grouped(said)]
+
+    assert messages == [f"ValueError: {{entity}} is bad (jobs.py:{n})" for n in ("4", "41")]
