@@ -48,13 +48,34 @@ def fold(receipts: Iterable[Receipt]) -> dict[tuple[str, str], Receipt]:
     return newest
 
 
-def unrecorded(folded: Folded, records: Records) -> list[Receipt]:
-    """The receipts that are newer than what the ledger records of their pair, oldest first."""
+def is_news(receipt: Receipt, known: Record | None, seen: int = 0) -> bool:
+    """Whether the ledger does not know yet what a receipt says.
+
+    What stood in the ledger before the receipt's work began is older than the receipt, whatever the
+    clocks said; what came later is compared by time.
+
+    Args:
+        receipt: of some work.
+        known: what the ledger knows of its pair.
+        seen: where the newest event stood in the ledger when that work began.
+    """
+    if known is None or receipt.finished_at > known.timestamp:
+        return True
+    return known.event_id is not None and known.event_id <= seen
+
+
+def unrecorded(folded: Folded, records: Records, seen: int = 0) -> list[Receipt]:
+    """The receipts of a work that are news to the ledger, oldest first.
+
+    Args:
+        folded: one receipt a pair.
+        records: what the ledger knows of the pairs.
+        seen: where the newest event stood in the ledger when the work began.
+    """
     fresh = [
         receipt
         for (asset, entity), receipt in folded.items()
-        if (known := records.get(asset, {}).get(entity)) is None
-        or receipt.finished_at > known.timestamp
+        if is_news(receipt, records.get(asset, {}).get(entity), seen)
     ]
     return sorted(fresh, key=lambda receipt: (receipt.finished_at, receipt.pair))
 

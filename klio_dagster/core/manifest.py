@@ -173,6 +173,8 @@ class Manifest:
         install: modules to import first in drivers and workers.
         attempt: 1 for the first execution of this manifest.
         generation: of the claim that outputs are written under; empty where nobody holds one.
+        clock: the time when it was written, in seconds since the epoch and by the machine's clock
+            that is never set; None where drivers and workers take the wall clock.
     """
 
     run: str
@@ -183,10 +185,14 @@ class Manifest:
     install: Sequence[str] = ()
     attempt: int = 1
     generation: str = ""
+    clock: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("parts", "chain", "install"):  # equal to itself when read back
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.clock is not None:
+            at, passed_s = self.clock
+            object.__setattr__(self, "clock", (at, passed_s))
 
     def to_json(self) -> str:
         """The head as JSON text."""

@@ -39,6 +39,8 @@ class Record(NamedTuple):
     """Where the materialisation stands in the event log."""
     attempt: FailedAttempt | None = None
     """The last one, if it failed and said so."""
+    event_id: int | None = None
+    """Where the last attempt stands in the event log."""
 
 
 Records = Mapping[str, Mapping[str, Record]]

@@ -90,7 +90,13 @@ def execute(
     _tag(context)
     _settle_the_dead(context, store, ledger)
     # Written before the ledger is read: a run that plans later sees us.
-    claim = open_claim(store, context.run.run_id, assets=keys, work_id=_work_id(context, group))
+    claim = open_claim(
+        store,
+        context.run.run_id,
+        assets=keys,
+        work_id=_work_id(context, group),
+        seen=ledger.newest_event(touched),
+    )
     with Heartbeat(claim) as heartbeat:
         run = Run(
             context=context,
@@ -147,7 +153,7 @@ def _settled_if_it_breaks(run: Run, max_wait_s: float) -> Summary:
         raise
     except BaseException:
         run.confirm()
-        settle(run.store, run.ledger, run.identity, run.work_id)
+        settle(run.store, run.ledger, run.identity, run.claim.claim)
         run.claim.close()
         raise
 

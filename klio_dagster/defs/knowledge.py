@@ -10,7 +10,13 @@ from klio_dagster.core.record import Records
 from klio_dagster.core.request import Request
 from klio_dagster.core.state import State, entities_in
 from klio_dagster.defs.group import EntityGroup
-from klio_dagster.ledger.in_flight import InFlight, finished_receipts, in_flight, with_receipts
+from klio_dagster.ledger.in_flight import (
+    InFlight,
+    finished_receipts,
+    in_flight,
+    seen_by,
+    with_receipts,
+)
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claims import read_claims
 from klio_dagster.store.removed import removed_entities
@@ -94,7 +100,7 @@ def gather(
     # A refused id is never looked up: a database does not even take all of them.
     entities = [e for e in request.entities if id_problem(e) is None and e not in removed]
     records = ledger.records([*(group.keys[name] for name in read), *entity_deps], entities)
-    records = dict(with_receipts(records, in_flight.receipts))
+    records = dict(with_receipts(records, in_flight.receipts, in_flight.seen))
     stored = {key: _stored(ledger, key, entities) for key in entity_deps}
     for key, known in stored.items():
         records[key] = {e: record for e, record in records[key].items() if known.get(e)}
@@ -140,9 +146,9 @@ def held_by_others(store: Store, keys: Collection[str], entities: Sequence[str])
         StoreUnavailableError: the store did not answer.
     """
     held = in_flight(store, keys, entities)
-    dead = [state.claim.work_id for state in read_claims(store) if not state.is_alive]
+    dead = seen_by(state for state in read_claims(store) if not state.is_alive)
     finished = [receipt for work in dead for receipt in finished_receipts(store, work)]
-    return replace(held, receipts=[*held.receipts, *finished])
+    return replace(held, receipts=[*held.receipts, *finished], seen={**held.seen, **dead})
 
 
 def listings_of(

@@ -69,7 +69,7 @@ class _Asked:
 
     def pause_s(self, plan: str, now: float) -> float:
         """How long to wait before this plan is requested: the same one again did not get done."""
-        if plan != self.plan:
+        if plan != self.plan or now < self.at:  # or the clock was set back
             return 0.0
         return max(0.0, self.at + min(_TICK_S * 2.0**self.times, _LONGEST_PAUSE_S) - now)
 
@@ -185,7 +185,8 @@ class _Tick:
         for record in records:
             run = record.dagster_run
             # One that was killed stays "started" until the next run buries it: that is ours.
-            is_young = self.now - record.update_timestamp.timestamp() < _TO_CLAIM_S
+            # An hour from now is as long ago: the clock was set back.
+            is_young = abs(self.now - record.update_timestamp.timestamp()) < _TO_CLAIM_S
             is_queued = run.status is dg.DagsterRunStatus.QUEUED
             if is_queued or is_young or run.run_id in alive:
                 return run.run_id

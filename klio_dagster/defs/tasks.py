@@ -1,5 +1,6 @@
 """A plan turned into what workers get (tasks) and what is already settled (failures)."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -13,6 +14,7 @@ from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered
 from klio_dagster.store.claims import Claim
+from klio_dagster.store.clock import Clock, passed_s
 from klio_dagster.store.layout import manifest_head, manifest_part
 from klio_dagster.store.store import Store
 
@@ -78,8 +80,22 @@ def write_manifest(
     return store_manifest(store, manifest, tasks(plan, group, gathered))
 
 
-def store_manifest(store: Store, manifest: Manifest, todo: Iterable[Task]) -> Manifest:
-    """Write tasks and then the head that names their parts.
+def store_manifest(
+    store: Store,
+    manifest: Manifest,
+    todo: Iterable[Task],
+    *,
+    wall: Clock = time.time,
+    monotonic: Clock = passed_s,
+) -> Manifest:
+    """Write tasks and then the head that names their parts, and the time.
+
+    Args:
+        store: the run's.
+        manifest: the head, without parts.
+        todo: the tasks.
+        wall: seconds since the epoch, as they are set.
+        monotonic: seconds.
 
     Raises:
         ConfigError: the store does not let us write.
@@ -91,7 +107,7 @@ def store_manifest(store: Store, manifest: Manifest, todo: Iterable[Task]) -> Ma
         path = manifest_part(manifest.run, len(parts))
         store.put(path, part.encode())
         parts.append(path)
-    manifest = replace(manifest, parts=parts)
+    manifest = replace(manifest, parts=parts, clock=(wall(), monotonic()))
     store.put(manifest_head(manifest.run), manifest.to_json().encode())
     return manifest
 

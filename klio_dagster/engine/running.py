@@ -3,6 +3,7 @@
 import sys
 
 from klio_dagster.core.manifest import Manifest
+from klio_dagster.engine.clock import clock_of
 from klio_dagster.engine.options import local_options
 from klio_dagster.engine.pool import SupervisedPool
 from klio_dagster.store.receipts import ReceiptPart, part_receipts
@@ -30,6 +31,7 @@ class RunningPool:
             write=self._part.write,
             finished=lambda writer: part_receipts(store, manifest.run, writer),
             show=_show,
+            clock=clock_of(manifest),
         )
 
     def close(self) -> None:

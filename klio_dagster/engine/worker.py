@@ -20,6 +20,7 @@ from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.engine.attempt import Beginning
 from klio_dagster.engine.chain import EntityChain
+from klio_dagster.engine.clock import clock_of
 from klio_dagster.engine.family import Family
 from klio_dagster.engine.frames import BEGIN, DONE, READY, RETIRE, STOP, WAIT, FrameReader, send
 from klio_dagster.engine.limits import OwnMemory
@@ -87,6 +88,7 @@ class Serving:
             self._begin,
             notes=self._printed.notes,
             set_up=self._family.keep,
+            clock=clock_of(manifest),
             # A generator of its own: user code may seed the usual one, in all workers alike.
             waits=Waits(pause=self._pause, dice=SystemRandom().random, clock=time.monotonic),
         )

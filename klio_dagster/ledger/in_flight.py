@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from klio_dagster.core.fold import as_record, fold
+from klio_dagster.core.fold import as_record, fold, is_news
 from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Record, Records
-from klio_dagster.store.claims import Claim, ClaimState, goes_before, read_claims
+from klio_dagster.store.claim import Claim, ClaimState, goes_before
+from klio_dagster.store.claims import read_claims
 from klio_dagster.store.receipts import ReceiptTail, compacted
 from klio_dagster.store.store import Store
 
@@ -20,11 +21,13 @@ class InFlight:
         claims: those that touch the assets asked for.
         pairs: (asset key, entity) without a receipt yet, to the claim that holds it.
         receipts: what is finished and perhaps not recorded yet.
+        seen: work of the receipts to where the newest event stood when that work began.
     """
 
     claims: Sequence[ClaimState]
     pairs: Mapping[tuple[str, str], ClaimState]
     receipts: Sequence[Receipt]
+    seen: Mapping[str, int]
 
     @property
     def signature(self) -> list[tuple[str, float, str | None]]:
@@ -69,17 +72,30 @@ def in_flight(
         for pair in _held(store, state.claim, entities):
             if pair not in finished:
                 pairs.setdefault(pair, state)  # the one that goes first comes first
-    return InFlight(claims, pairs, receipts)
+    return InFlight(claims, pairs, receipts, seen_by(claims))
 
 
-def with_receipts(records: Records, receipts: Iterable[Receipt]) -> Records:
-    """The records as they will be once these receipts are written to the ledger."""
+def seen_by(claims: Iterable[ClaimState]) -> dict[str, int]:
+    """Work id to where the newest event stood in the ledger when the work began."""
+    return {state.claim.work_id: state.claim.seen for state in claims}
+
+
+def with_receipts(
+    records: Records, receipts: Collection[Receipt], seen: Mapping[str, int]
+) -> Records:
+    """The records as they will be once these receipts are written to the ledger.
+
+    Args:
+        records: what the ledger knows.
+        receipts: of works that are not recorded, or not whole.
+        seen: work id to where the newest event stood when the work began.
+    """
     if not receipts:
         return records
     known = {asset: dict(by_entity) for asset, by_entity in records.items()}
     for (asset, entity), receipt in fold(receipts).items():
         before: Record | None = known.get(asset, {}).get(entity)
-        if before is None or receipt.finished_at > before.timestamp:
+        if is_news(receipt, before, seen.get(receipt.run, 0)):
             known.setdefault(asset, {})[entity] = as_record(receipt, before)
     return known
 

@@ -193,6 +193,7 @@ class PublicLedger:
                 input_versions=input_versions(tags) or NO_VERSIONS,
                 timestamp=computed_at(tags, made.timestamp),
                 storage_id=made.storage_id,
+                event_id=made.storage_id,
             )
         never = Record(materialized=False, failed=False)
         for entity, seen in self._newest(key, entities, materialized=False).items():
@@ -200,7 +201,10 @@ class PublicLedger:
             attempt = attempt_of(_tags(seen))
             if attempt is not None and seen.storage_id > (before.storage_id or 0):
                 records[entity] = before._replace(
-                    failed=True, timestamp=seen.timestamp, attempt=attempt
+                    failed=True,
+                    timestamp=seen.timestamp,
+                    attempt=attempt,
+                    event_id=seen.storage_id,
                 )
         return records
 

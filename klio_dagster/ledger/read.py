@@ -39,6 +39,7 @@ def records_of(
             input_versions=input_versions(tags) or NO_VERSIONS,
             timestamp=computed_at(tags, row.timestamp),
             storage_id=row.storage_id,
+            event_id=row.storage_id,
         )
     never = Record(materialized=False, failed=False)
     for row in event_log.newest_events(instance, wanted, _OBSERVATION, entities):
@@ -46,7 +47,10 @@ def records_of(
         attempt = attempt_of(row.part or {})
         if attempt is not None and row.storage_id > (before.storage_id or 0):
             records[row.partition] = before._replace(
-                failed=True, timestamp=row.timestamp, attempt=attempt
+                failed=True,
+                timestamp=row.timestamp,
+                attempt=attempt,
+                event_id=row.storage_id,
             )
     return records
 

@@ -6,15 +6,15 @@ from contextlib import suppress
 
 import dagster as dg
 
-from klio_dagster.core.fold import fold, unrecorded
+from klio_dagster.core.fold import fold, is_news, unrecorded
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Records
 from klio_dagster.errors import StoreFullError
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import finished_receipts
 from klio_dagster.ledger.ledger import Ledger
+from klio_dagster.store.claim import Claim, ClaimState
 from klio_dagster.store.claims import (
-    ClaimState,
     read_claims,
     remove_claim,
     store_time,
@@ -80,44 +80,46 @@ def _clear_away(
 ) -> None:
     """Record, report, free: in this order, so that a kill in between repeats it."""
     claim = state.claim
-    settle(store, ledger, RunIdentity.of_run(instance, claim.run_id), claim.work_id)
+    settle(store, ledger, RunIdentity.of_run(instance, claim.run_id), claim)
     if claim.run_id not in working:
         _report_failed(instance, state)
     remove_claim(store, claim.work_id)
 
 
-def settle(store: Store, ledger: Ledger, run: RunIdentity, work_id: str) -> None:
+def settle(store: Store, ledger: Ledger, run: RunIdentity, claim: Claim) -> None:
     """Record what a run finished and had not recorded.
 
     Args:
         store: where its receipts lie.
         ledger: Dagster's log.
         run: what they are recorded under.
-        work_id: names the folder of the receipts.
+        claim: what it held.
 
     Raises:
         StoreUnavailableError: the store did not answer.
         LedgerError: Dagster's log cannot be written.
     """
-    folded = fold(finished_receipts(store, work_id))
+    folded = fold(finished_receipts(store, claim.work_id))
     if folded:
         keys = sorted({asset for asset, _ in folded})
         entities = sorted({entity for _, entity in folded})
         records = ledger.records(keys, entities)
-        ledger.record(run, unrecorded(folded, records))
+        ledger.record(run, unrecorded(folded, records, claim.seen))
         # Those recorded before the run died, too: it had not come to marking any.
         ledger.mark_failed(
             run,
-            [r.pair for r in folded.values() if r.failure and not _is_outdated(r, records)],
+            [r.pair for r in folded.values() if r.failure and not _is_outdated(r, records, claim)],
         )
     with suppress(StoreFullError):  # what stays is recorded, and `klio gc` clears it away
-        compact(store, work_id)
+        compact(store, claim.work_id)
 
 
-def _is_outdated(receipt: Receipt, records: Records) -> bool:
+def _is_outdated(receipt: Receipt, records: Records, claim: Claim) -> bool:
     """The ledger knows something newer of the pair."""
     known = records.get(receipt.asset, {}).get(receipt.entity)
-    return known is not None and known.timestamp > receipt.finished_at
+    if known is None or is_news(receipt, known, claim.seen):
+        return False
+    return known.timestamp > receipt.finished_at
 
 
 def _report_failed(instance: dg.DagsterInstance, state: ClaimState) -> None:

@@ -1,26 +1,33 @@
 """Claims: what a started run holds, and whether that run still lives.
 
 <store>/_klio/open/<work id>/claim.json   who holds what; written before the run plans
-<store>/_klio/open/<work id>/beat         rewritten every 10 s; its age is by the store's clock
+<store>/_klio/open/<work id>/beat         rewritten every 10 s; `store.clock` tells how old it is
 <store>/_klio/open/<work id>/settling     who records what the dead run had finished
 """
 
 import json
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from threading import Lock
-from typing import Any
 from uuid import uuid4
 
-from klio_dagster.errors import ClaimLostError, ConfigError, EntitiesInFlightError
+from klio_dagster.errors import (
+    ClaimLostError,
+    EntitiesInFlightError,
+    ObjectNotFoundError,
+)
+from klio_dagster.store.claim import Claim, ClaimState, encoded, order, parsed
+from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped
 from klio_dagster.store.layout import (
     CLOCK_PATH,
     OPEN_PREFIX,
     beat_path,
     claim_path,
 )
-from klio_dagster.store.objects import ObjectInfo, ObjectStore
+from klio_dagster.store.objects import ObjectStore
 from klio_dagster.store.processes import Process
 
 DEAD_AFTER_S = 60.0
@@ -28,54 +35,12 @@ DEAD_AFTER_S = 60.0
 _CLAIM_FILE = claim_path("x").rpartition("/")[2]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """What one group of one run holds.
-
-    Args:
-        work_id: names the folders of this work in the store: the run's id, with the group's name
-            where a run computes several groups.
-        run_id: Dagster's id of the run.
-        generation: tells this claim from another one of the same work.
-        created: seconds since 1970 by the store's clock.
-        assets: keys of the assets it computes, their parts joined by `/`.
-        manifest: path in the store of what it was asked to do; None until it has planned.
-        launcher: the process that started the work and keeps the claim alive.
-        engine: what executes the run's job.
-        job_id: the job at a remote service; None for local engines.
-    """
-
-    work_id: str
-    run_id: str
-    generation: str
-    created: float
-    assets: tuple[str, ...]
-    manifest: str | None
-    launcher: Process
-    engine: str
-    job_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimState:
-    """A claim somebody wrote, and whether its run lives.
-
-    Args:
-        claim: what is held.
-        is_alive: whether it still counts.
-        why: what that was concluded from, for messages.
-    """
-
-    claim: Claim
-    is_alive: bool
-    why: str
-
-
 class OpenClaim:
     """A claim of this process. Made by `open_claim`; threads may share it."""
 
-    def __init__(self, store: ObjectStore, claim: Claim) -> None:
+    def __init__(self, store: ObjectStore, claim: Claim, monotonic: Clock = passed_s) -> None:
         self._store = store
+        self._monotonic = monotonic
         self._claim = claim
         self._assets = claim.assets
         self._lock = Lock()
@@ -110,16 +75,25 @@ class OpenClaim:
                     fix="what it had finished is recorded; run again for the rest",
                 )
             self._beats += 1  # another content each time: some stores tell changes by that
-            self._store.put(path, f"{self._beats}\n".encode())
+            self._store.put(path, stamped({"beat": self._beats}, self._monotonic))
         return self._store.head(path).modified.timestamp()
 
-    def start(self, created: float) -> None:
-        """Say since when it is held, in seconds since 1970 by the store's clock.
+    def start(self) -> None:
+        """Say since when it is held: it goes after all claims there are by now.
 
         Raises:
+            ClaimLostError: others took the run for dead.
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
+        now = self.beat()
+        claims = [state.claim for state in read_claims(self._store, now=now)]
+        ours = self._claim.generation
+        # Ours until now: that of its object, which readers take as long as it says none itself.
+        created = max([now, *(c.created for c in claims if c.generation == ours)])
+        latest = max((c.created for c in claims if c.generation != ours), default=0.0)
+        if created < latest:  # the clock was set back
+            created = math.nextafter(latest, math.inf)
         self._change(replace(self._claim, created=created))
 
     def set_manifest(self, path: str) -> None:
@@ -149,7 +123,7 @@ class OpenClaim:
             StoreUnavailableError: it did not answer.
         """
         self._change(replace(self._claim, assets=self._assets, manifest=None, created=0.0))
-        self.start(self.beat())
+        self.start()
 
     def close(self) -> None:
         """Give everything free, unless it was lost. Safe to call again.
@@ -167,7 +141,7 @@ class OpenClaim:
         with self._lock:
             self._claim = claim
             if self._is_open:
-                self._store.put(claim_path(claim.work_id), _encoded(claim))
+                self._store.put(claim_path(claim.work_id), encoded(claim))
 
 
 def open_claim(
@@ -178,6 +152,8 @@ def open_claim(
     work_id: str | None = None,
     engine: str = "local",
     job_id: str | None = None,
+    seen: int = 0,
+    monotonic: Clock = passed_s,
 ) -> OpenClaim:
     """Write a claim of this process. From then on every run that plans sees it.
 
@@ -188,6 +164,8 @@ def open_claim(
         work_id: names the folders of this work; the run's id if None.
         engine: what executes the run's job.
         job_id: the job at a remote service.
+        seen: where the newest event of the assets stands in the ledger.
+        monotonic: seconds; goes on while the process or the machine is stopped.
 
     Raises:
         ConfigError: the store does not let us write, or the run id cannot name a folder.
@@ -204,23 +182,26 @@ def open_claim(
         launcher=Process.this(),
         engine=engine,
         job_id=job_id,
+        seen=seen,
     )
-    if not store.put_if_absent(claim_path(claim.work_id), _encoded(claim)):
+    if not store.put_if_absent(claim_path(claim.work_id), encoded(claim)):
         raise EntitiesInFlightError(
             "another process is executing it already",
             where=f"run {run_id}",
             fix="wait for it to end, or terminate it, then run again",
         )
-    opened = OpenClaim(store, claim)
+    opened = OpenClaim(store, claim, monotonic)
     # The claim's own time decides who goes first, and only after it can be seen: were it taken
     # before, another run could read all claims, miss this one, and still have to give way to it.
     # An object's own time is that of its writing, a moment before it can be seen; so the time is
     # that of the beat, which is written after. Until the claim says it, readers take the object's.
-    opened.start(opened.beat())
+    opened.start()
     return opened
 
 
-def read_claims(store: ObjectStore, *, now: float | None = None) -> list[ClaimState]:
+def read_claims(
+    store: ObjectStore, *, now: float | None = None, monotonic: Clock = passed_s
+) -> list[ClaimState]:
     """All claims in the store and whether their runs live; the one that goes first, first.
 
     A claim is dead if its process is gone (seen from the same machine), or if it was not touched
@@ -230,6 +211,7 @@ def read_claims(store: ObjectStore, *, now: float | None = None) -> list[ClaimSt
         store: the store of the runs' outputs.
         now: the store's clock in seconds since 1970, what `OpenClaim.beat` returned; this
             machine's clock if None, for readers that write nothing.
+        monotonic: seconds, for claims of this machine.
 
     Raises:
         ConfigError: a claim cannot be read.
@@ -244,11 +226,13 @@ def read_claims(store: ObjectStore, *, now: float | None = None) -> list[ClaimSt
         data = store.get_or_none(path)
         if data is None:  # closed since it was listed
             continue
-        claim = _parse(data, info, store.uri(path))
-        beat = listed.get(beat_path(claim.work_id), info)
-        touched = max(beat.modified, info.modified).timestamp()
-        states.append(_state(claim, now - touched))
-    return sorted(states, key=lambda state: _order(state.claim))
+        claim = parsed(data, info, store.uri(path))
+        beat = beat_path(claim.work_id)
+        touched = [each.modified.timestamp() for each in (info, listed.get(beat, info))]
+        by_store_s = min(abs(now - at) for at in touched)
+        age_s = silent_s(store, beat, claim.launcher, lambda s=by_store_s: s, monotonic)
+        states.append(_state(claim, age_s))
+    return sorted(states, key=lambda state: order(state.claim))
 
 
 def store_time(store: ObjectStore) -> float:
@@ -276,6 +260,19 @@ def generation_of(store: ObjectStore, work_id: str) -> str | None:
         return None
 
 
+def claim_of(store: ObjectStore, work_id: str) -> Claim | None:
+    """The claim of a work; None if there is none, or none we can read.
+
+    Raises:
+        ConfigError: the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    path = claim_path(work_id)
+    with suppress(ObjectNotFoundError):
+        return parsed(store.get(path), store.head(path), store.uri(path))
+    return None
+
+
 def remove_claim(store: ObjectStore, work_id: str) -> None:
     """Give free what a run held; fine if it held nothing.
 
@@ -288,11 +285,6 @@ def remove_claim(store: ObjectStore, work_id: str) -> None:
     store.delete(claim_path(work_id))
 
 
-def goes_before(one: Claim, other: Claim) -> bool:
-    """Whether of two claims on one entity the first one computes it."""
-    return _order(one) < _order(other)
-
-
 def _state(claim: Claim, age_s: float) -> ClaimState:
     if claim.launcher.is_gone:
         return ClaimState(claim, False, f"{claim.launcher} is gone")
@@ -300,27 +292,3 @@ def _state(claim: Claim, age_s: float) -> ClaimState:
         host = claim.launcher.host
         return ClaimState(claim, False, f"no sign of life from {host} for {age_s:.0f} s")
     return ClaimState(claim, True, f"{claim.launcher}, seen {age_s:.0f} s ago")
-
-
-def _order(claim: Claim) -> tuple[float, str]:
-    return claim.created, claim.work_id
-
-
-def _encoded(claim: Claim) -> bytes:
-    return json.dumps(asdict(claim), indent=1).encode()
-
-
-def _parse(data: bytes, info: ObjectInfo, uri: str) -> Claim:
-    try:
-        fields: dict[str, Any] = json.loads(data)
-        fields["assets"] = tuple(fields["assets"])
-        fields["launcher"] = Process(**fields["launcher"])
-        fields["created"] = fields["created"] or info.modified.timestamp()
-        claim = Claim(**fields)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            "it is no claim that this version can read",
-            where=f"claim {uri}",
-            fix="use the version that wrote it, or remove it once that run has ended",
-        ) from error
-    return claim

@@ -8,21 +8,14 @@ from types import TracebackType
 from typing import Self
 
 from klio_dagster.errors import ClaimLostError, KlioError
-from klio_dagster.store.claims import OpenClaim, generation_of, store_time
+from klio_dagster.store.claims import OpenClaim, claim_of, generation_of, store_time
+from klio_dagster.store.clock import Clock, passed_s, silent_s
 from klio_dagster.store.layout import beat_path
-from klio_dagster.store.objects import ObjectStore
+from klio_dagster.store.objects import ObjectInfo, ObjectStore
 
 BEAT_EVERY_S = 10.0
 LOOK_EVERY_S = 5.0
 CONFIRMED_FOR_S = 30.0  # half of the silence after which others may take the entities over
-
-Clock = Callable[[], float]
-
-
-def passed_s() -> float:
-    """Seconds by a clock that is never set, and goes on while a process or the machine sleeps."""
-    boot = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; elsewhere the machine's sleep is left out
-    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 class Heartbeat:
@@ -131,13 +124,23 @@ class Confirmation:
                 self.is_lost = True
                 return
             beat = self._store.head(beat_path(self._work_id))
-            if self._beat is None:  # its age, by the store's clock
-                self._confirmed_at = now - max(
-                    store_time(self._store) - beat.modified.timestamp(), 0
-                )
+            if self._beat is None:
+                self._confirmed_at = now - self._silent_s(beat)
             elif beat.version != self._beat:  # written at some time since the last look
                 self._confirmed_at = self._looked_at
             self._beat, self._looked_at = beat.version, now
+
+    def _silent_s(self, beat: ObjectInfo) -> float:
+        claim = claim_of(self._store, self._work_id)
+        if claim is None:
+            return float("inf")
+        return silent_s(
+            self._store,
+            beat.path,
+            claim.launcher,
+            lambda: store_time(self._store) - beat.modified.timestamp(),
+            self._monotonic,
+        )
 
     def watch(self, on_lost: Callable[[], None] = lambda: None) -> None:
         """Look every few seconds from a thread, which ends with the process.

@@ -37,6 +37,14 @@ class Process:
         return cls(host=socket.gethostname(), machine=_machine(), pid=pid, started=started_at(pid))
 
     @property
+    def is_here(self) -> bool:
+        """It is or was a process of this machine, since its last start."""
+        return self.machine != "" and (self.host, self.machine) == (
+            socket.gethostname(),
+            _machine(),
+        )
+
+    @property
     def is_gone(self) -> bool:
         """It was seen to have ended; False for processes of other machines, who knows."""
         if (self.host, self.machine) != (socket.gethostname(), _machine()):

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from klio_dagster.errors import ObjectNotFoundError
 from klio_dagster.store.claims import store_time
+from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped
 from klio_dagster.store.layout import claim_path, settling_path
 from klio_dagster.store.objects import ObjectStore
 from klio_dagster.store.processes import Process
@@ -15,19 +16,24 @@ _ABANDONED_AFTER_S = 600.0  # many receipts, or a ledger that is locked, take mi
 
 
 @contextmanager
-def settling(store: ObjectStore, work_id: str) -> Generator[bool]:
+def settling(store: ObjectStore, work_id: str, monotonic: Clock = passed_s) -> Generator[bool]:
     """Whether this process, and no other, is to clear a dead claim away; released at the end.
 
     Who was killed while it did so gives way: at once on the same machine, else after ten minutes.
+
+    Args:
+        store: where the claim lies.
+        work_id: names it.
+        monotonic: seconds.
 
     Raises:
         ConfigError: the store does not let us write.
         StoreUnavailableError: it did not answer.
     """
     path = settling_path(work_id)
-    ours = json.dumps(asdict(Process.this())).encode()
+    ours = stamped(asdict(Process.this()), monotonic)
     is_ours = store.put_if_absent(path, ours)
-    if not is_ours and _is_abandoned(store, path):
+    if not is_ours and _is_abandoned(store, path, monotonic):
         store.delete(path)
         is_ours = store.put_if_absent(path, ours)
     try:
@@ -37,12 +43,16 @@ def settling(store: ObjectStore, work_id: str) -> Generator[bool]:
             store.delete(path)
 
 
-def _is_abandoned(store: ObjectStore, path: str) -> bool:
+def _is_abandoned(store: ObjectStore, path: str, monotonic: Clock) -> bool:
     """Whoever wrote this object is gone, or has not come to an end for very long."""
     data = store.get_or_none(path)
-    now = store_time(store)
+    if data is None:
+        return True
+    fields = json.loads(data)
+    by = Process(**{field: fields[field] for field in ("host", "machine", "pid", "started")})
     try:
-        age_s = now - store.head(path).modified.timestamp()
+        modified = store.head(path).modified.timestamp()
     except ObjectNotFoundError:  # it has just come to its end
         return False
-    return age_s > _ABANDONED_AFTER_S or data is None or Process(**json.loads(data)).is_gone
+    age_s = silent_s(store, path, by, lambda: store_time(store) - modified, monotonic)
+    return by.is_gone or age_s > _ABANDONED_AFTER_S

@@ -95,6 +95,21 @@ def test_only_what_is_newer_than_the_ledger_is_recorded(recorded_at: float | Non
     assert fresh == ([good(2.0)] if is_fresh else [])
 
 
+@pytest.mark.parametrize(
+    ("seen", "is_fresh"),
+    [
+        pytest.param(7, True, id="recorded before the work began"),
+        pytest.param(6, False, id="recorded since: by this work, or by one that computed it again"),
+    ],
+)
+def test_what_was_finished_after_the_clock_was_set_back_is_recorded(seen: int, is_fresh: bool):
+    known = Record(True, False, timestamp=3602.0, event_id=7)
+
+    fresh = unrecorded(fold([good(2.0)]), {"mel": {"one": known}}, seen)
+
+    assert fresh == ([good(2.0)] if is_fresh else [])
+
+
 def test_receipts_are_recorded_in_the_order_they_finished():
     given_receipts = [good(3.0), good(1.0, "two"), good(1.0, "two", "features"), good(2.0, "six")]
 

@@ -3,6 +3,8 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.flows.counting_project import CountingProject
 from tests.flows.disks import closed_to_writers
 
@@ -23,10 +25,11 @@ def test_a_store_that_is_closed_from_the_start_is_one_line_and_can_be_looked_at(
     assert not project.executions()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_closed_in_mid_run_stops_the_run_and_the_next_one_goes_on(
     tmp_path: Path,
 ) -> None:
-    project = CountingProject(tmp_path / "project", clips=30)
+    project = CountingProject(tmp_path / "project", clips=20)
 
     with ExitStack() as closed:
         closing = closed_to_writers(project.folder / "data")
@@ -36,6 +39,6 @@ def test_a_store_that_is_closed_in_mid_run_stops_the_run_and_the_next_one_goes_o
 
     line = project.assert_one_line(done, 1, 2)
     assert "let this user read and write there, or use another store" in line
-    assert 0 < len(finished) < 60
+    assert 0 < len(finished) < 40
     project.assert_nothing_is_torn()
     project.assert_goes_on()

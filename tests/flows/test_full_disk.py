@@ -11,7 +11,7 @@ from tests.flows.disks import small_disk
 def test_a_store_without_room_stops_the_run_and_the_next_one_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     with small_disk(folder / "data") as disk:
-        project = CountingProject(folder, clips=30)
+        project = CountingProject(folder, clips=20)
 
         with project.once_it_computes(lambda: disk.leave(16)):
             done = project.klio("run")
@@ -19,7 +19,7 @@ def test_a_store_without_room_stops_the_run_and_the_next_one_goes_on(tmp_path: P
         line = project.assert_one_line(done, 1)
         assert "no space left on device; free some space" in line
         assert "what is done stays done" in line
-        assert 0 < len(project.finished()) < 60
+        assert 0 < len(project.finished()) < 40
         assert project.klio("failures").out == "nothing failed\n"
         project.assert_nothing_is_torn()
         disk.grow()
@@ -29,7 +29,7 @@ def test_a_store_without_room_stops_the_run_and_the_next_one_goes_on(tmp_path: P
 def test_a_home_without_room_stops_the_run_and_the_next_one_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     with small_disk(folder / ".klio") as disk:
-        project = CountingProject(folder, clips=30)
+        project = CountingProject(folder, clips=20)
 
         with project.once_it_computes(lambda: disk.leave(0)):
             done = project.klio("run")
@@ -47,7 +47,7 @@ def test_a_home_without_room_stops_the_run_and_the_next_one_goes_on(tmp_path: Pa
 def test_wherever_the_room_ends_nothing_is_lost(tmp_path: Path, place: str, kilobytes: int) -> None:
     folder = tmp_path / "project"
     with small_disk(folder / place) as disk:
-        project = CountingProject(folder, clips=30)
+        project = CountingProject(folder, clips=20)
         disk.leave(kilobytes)
 
         done = project.klio("run")

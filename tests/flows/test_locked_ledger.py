@@ -36,7 +36,7 @@ class Lock:
 
 
 def test_a_ledger_that_is_locked_for_a_while_is_waited_for(tmp_path: Path) -> None:
-    project = CountingProject(tmp_path / "project", clips=30)
+    project = CountingProject(tmp_path / "project", clips=20)
     lock = Lock(project.home, seconds=2.0)
 
     with project.once_it_computes(lock.take):
@@ -53,7 +53,7 @@ def test_a_ledger_that_is_locked_for_a_while_is_waited_for(tmp_path: Path) -> No
 def test_a_ledger_that_stays_locked_is_one_line_and_the_next_run_records_what_was_computed(
     tmp_path: Path,
 ) -> None:
-    project = CountingProject(tmp_path / "project", clips=30)
+    project = CountingProject(tmp_path / "project", clips=20)
     lock = Lock(project.home, seconds=600.0)
 
     with project.once_it_computes(lock.take):

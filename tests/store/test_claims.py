@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from klio_dagster.errors import ConfigError, EntitiesInFlightError
+from klio_dagster.store.claim import goes_before
 from klio_dagster.store.claims import (
     ClaimState,
-    goes_before,
     open_claim,
     read_claims,
     remove_claim,

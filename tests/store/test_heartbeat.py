@@ -36,7 +36,7 @@ def store(clock: Clock) -> MemoryStore:
 def test_a_launcher_that_was_stopped_finds_its_claim_gone_before_it_writes(
     clock: Clock, store: MemoryStore
 ):
-    heartbeat = Heartbeat(open_claim(store, "r1", assets=["mel"]), monotonic=clock)
+    heartbeat = Heartbeat(open_claim(store, "r1", assets=["mel"], monotonic=clock), monotonic=clock)
     heartbeat.confirm()
     clock.now += 90
     remove_claim(store, "r1")
@@ -50,16 +50,16 @@ def test_a_launcher_that_was_stopped_finds_its_claim_gone_before_it_writes(
 
 
 def test_a_launcher_that_was_stopped_and_not_missed_goes_on(clock: Clock, store: MemoryStore):
-    heartbeat = Heartbeat(open_claim(store, "r1", assets=["mel"]), monotonic=clock)
+    heartbeat = Heartbeat(open_claim(store, "r1", assets=["mel"], monotonic=clock), monotonic=clock)
     clock.now += 90
 
     heartbeat.confirm()
 
 
 def test_a_claim_of_the_same_run_that_is_another_one_is_not_ours(clock: Clock, store: MemoryStore):
-    first = open_claim(store, "r1", assets=["mel"])
+    first = open_claim(store, "r1", assets=["mel"], monotonic=clock)
     remove_claim(store, "r1")
-    second = open_claim(store, "r1", assets=["mel"])
+    second = open_claim(store, "r1", assets=["mel"], monotonic=clock)
 
     with pytest.raises(ClaimLostError):
         first.beat()
@@ -69,7 +69,7 @@ def test_a_claim_of_the_same_run_that_is_another_one_is_not_ours(clock: Clock, s
 
 
 def _seen_by_worker(clock: Clock, store: MemoryStore) -> tuple[Heartbeat, Confirmation]:
-    claim = open_claim(store, "r1", assets=["mel"])
+    claim = open_claim(store, "r1", assets=["mel"], monotonic=clock)
     confirmation = Confirmation(store, "r1", claim.claim.generation, monotonic=clock)
     confirmation.look()
     return Heartbeat(claim, monotonic=clock), confirmation
@@ -118,7 +118,7 @@ def test_a_worker_goes_on_when_its_launcher_does(clock: Clock, store: MemoryStor
 def test_a_worker_started_by_a_launcher_that_is_silent_already_writes_nothing(
     clock: Clock, store: MemoryStore
 ):
-    claim = open_claim(store, "r1", assets=["mel"])
+    claim = open_claim(store, "r1", assets=["mel"], monotonic=clock)
     clock.now += 45
     late = Confirmation(store, "r1", claim.claim.generation, monotonic=clock)
 
@@ -131,7 +131,7 @@ def test_a_worker_started_by_a_launcher_that_is_silent_already_writes_nothing(
 def test_a_worker_whose_run_was_taken_over_never_writes_again(clock: Clock, store: MemoryStore):
     _, confirmation = _seen_by_worker(clock, store)
     remove_claim(store, "r1")
-    open_claim(store, "r1", assets=["mel"])
+    open_claim(store, "r1", assets=["mel"], monotonic=clock)
 
     confirmation.look()
 
