@@ -38,7 +38,14 @@ def test_nobody_clears_away_what_another_has_cleared_away():
     assert list(store.list()) == []
 
 
-@pytest.mark.parametrize("silent_s", [0, 601], ids=["gone on this machine", "silent elsewhere"])
+@pytest.mark.parametrize(
+    "silent_s",
+    [
+        pytest.param(0, id="gone on this machine"),
+        pytest.param(601, id="silent elsewhere"),
+        pytest.param(-3600, id="silent elsewhere since the clock was set back"),
+    ],
+)
 def test_who_was_killed_while_clearing_away_is_no_obstacle(
     silent_s: int,
 ):
