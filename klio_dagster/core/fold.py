@@ -52,7 +52,8 @@ def is_news(receipt: Receipt, known: Record | None, seen: int = 0) -> bool:
     """Whether the ledger does not know yet what a receipt says.
 
     What stood in the ledger before the receipt's work began is older than the receipt, whatever the
-    clocks said; what came later is compared by time.
+    clocks said; what came later is compared by time
+    (docs/adr/0015-what-is-newer-is-not-asked-of-the-wall-clock.md).
 
     Args:
         receipt: of some work.

@@ -1,5 +1,6 @@
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from klio_dagster.codecs.json import Json
 from klio_dagster.core.asset import EntityAsset, EntityStep
 from klio_dagster.errors import RunError
+from klio_dagster.store.clock import passed_s
 from klio_dagster.store.layout import manifest_head
 from klio_dagster.store.store import Store
 from klio_dagster.testing import run_chain
@@ -187,3 +189,16 @@ def test_what_is_printed_is_shown_whatever_the_environment_says(
 
     assert "hello from e-1" in printed
     assert "hello from e-2" in printed
+
+
+def test_receipts_count_on_from_one_look_at_the_wall_clock(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    since = passed_s()
+    manifest = replace(written(store, [FIRST], ["e-1", "e-2"]), clock=(1_000_000_000.0, since))
+    store.put(manifest_head(manifest.run), manifest.to_json().encode())
+
+    receipts, _ = computed(store, manifest)
+
+    for receipt in receipts.values():
+        assert 1_000_000_000.0 < receipt.started_at <= receipt.finished_at
+        assert receipt.finished_at < 1_000_000_000.0 + passed_s() - since
