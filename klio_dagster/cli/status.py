@@ -69,7 +69,7 @@ def status(select: str | None, as_json: bool) -> None:
     epilog=example(
         "klio failures",
         "klio failures --select recording --all",
-        "klio failures --entity track-3 --json",
+        "klio failures --entity track-1 --json",
     )
 )
 @click.option("--all", "is_all", is_flag=True, help="List every failure instead of groups.")

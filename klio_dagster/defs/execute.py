@@ -12,6 +12,7 @@ import dagster as dg
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.plan import Decision, Plan
+from klio_dagster.core.wording import counted
 from klio_dagster.defs.again import known_already
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered
@@ -229,7 +230,7 @@ def _compute(run: Run, planned: Round, summary: Summary) -> None:
         return
     manifest, outputs = written
     run.claim.set_manifest(manifest_head(run.work_id))
-    run.context.log.info(f"{'checking' if run.looked_at else 'computing'} {outputs} outputs")
+    run.context.log.info(f"{'checking' if run.looked_at else 'computing'} {counted(outputs, 'output')}")
     progress = Progress(outputs, time.monotonic)
     recorder = Recorder(
         run.ledger,
@@ -244,7 +245,7 @@ def _compute(run: Run, planned: Round, summary: Summary) -> None:
     recorder.flush()
     if progress.left:
         raise RunError(
-            f"{progress.left} outputs have no receipt",
+            f"there is no receipt for {counted(progress.left, 'output')}",
             where=f"run {run.identity.run_id}",
             fix="what is done stays done: run again, and report this",
         )

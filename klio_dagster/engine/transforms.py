@@ -7,6 +7,7 @@ from typing import Any, cast
 from klio_dagster.core.entity import Entity
 from klio_dagster.core.manifest import PartSpec
 from klio_dagster.core.reference import Signature, Transform, resolve, signature_of
+from klio_dagster.core.wording import counted
 from klio_dagster.engine.inputs import ReadSource, Values, source_reader
 from klio_dagster.errors import EntityError
 
@@ -64,16 +65,17 @@ class BoundTransform:
         call = self._instance or self._set_up()
         lists = {name: [each[name] for each in inputs] for name in inputs[0]}
         values = call(**self._params(), **lists)
+        entities = counted(len(inputs), "entity", "entities")
         if not isinstance(values, list | tuple):
             raise EntityError(
-                f"the transform returned {type(values).__name__} for {len(inputs)} entities",
+                f"the transform returned {type(values).__name__} for {entities}",
                 where=f"asset '{self.part.name}'",
                 fix="with batch_size it returns a list, one value for each",
             )
         found = cast("Sequence[object]", values)
         if len(found) != len(inputs):
             raise EntityError(
-                f"the transform returned {len(found)} values for {len(inputs)} entities",
+                f"the transform returned {counted(len(found), 'value')} for {entities}",
                 where=f"asset '{self.part.name}'",
                 fix="return a list with one value for each, in their order",
             )

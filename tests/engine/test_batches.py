@@ -55,7 +55,7 @@ BAD = {
     "raises": "ValueError: raises-1 is bad (tests/engine/fault_jobs.py:205)",
     "dies": "SIGSEGV: the worker process was ended by SIGSEGV while computing 'batch'",
     "hangs": "Timeout: it took longer than timeout_s=0.5 while computing 'batch'",
-    "short": "EntityError: asset 'batch': the transform returned 0 values for 1 entities; "
+    "short": "EntityError: asset 'batch': the transform returned 0 values for 1 entity; "
     "return a list with one value for each, in their order",
 }
 
@@ -157,7 +157,7 @@ def test_a_transform_that_returns_no_list_is_told_what_is_expected() -> None:
     computed_one = run_chain([FIRST, batch(jobs.not_a_list, deps=[])], "a")
 
     assert str(computed_one.receipts["batch"].failure) == (
-        "EntityError: asset 'batch': the transform returned dict for 1 entities; "
+        "EntityError: asset 'batch': the transform returned dict for 1 entity; "
         "with batch_size it returns a list, one value for each"
     )
 
