@@ -230,7 +230,9 @@ def _compute(run: Run, planned: Round, summary: Summary) -> None:
         return
     manifest, outputs = written
     run.claim.set_manifest(manifest_head(run.work_id))
-    run.context.log.info(f"{'checking' if run.looked_at else 'computing'} {counted(outputs, 'output')}")
+    run.context.log.info(
+        f"{'checking' if run.looked_at else 'computing'} {counted(outputs, 'output')}"
+    )
     progress = Progress(outputs, time.monotonic)
     recorder = Recorder(
         run.ledger,
