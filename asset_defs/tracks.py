@@ -10,6 +10,7 @@ from klio_dagster import (
     Audio,
     EntityAsset,
     KlioResource,
+    KlioTranslator,
     Table,
     duration_between,
     klio_assets,
@@ -19,6 +20,19 @@ from klio_dagster import (
 )
 
 tracks = dg.DynamicPartitionsDefinition(name="tracks")
+
+
+class OfTracks(KlioTranslator):
+    """What concerns tracks stands together in the graph and has one owner."""
+
+    def get_asset_spec(self, asset: EntityAsset) -> dg.AssetSpec:
+        """What the library says of an asset, in our group."""
+        spec = super().get_asset_spec(asset)
+        return spec.replace_attributes(group_name="tracks", owners=["team:audio"])
+
+    def get_source_spec(self, pattern: str) -> dg.AssetSpec:
+        """What the library says of the recordings, where they are looked for."""
+        return super().get_source_spec(pattern).replace_attributes(group_name="tracks")
 
 
 @klio_assets(
@@ -34,7 +48,6 @@ tracks = dg.DynamicPartitionsDefinition(name="tracks")
                 duration_between(least_s=0.1, severity="warn"),
                 not_clipped(),
             ],
-            owners=["team:audio"],
         ),
         EntityAsset(
             "mel",
@@ -43,17 +56,16 @@ tracks = dg.DynamicPartitionsDefinition(name="tracks")
             output=Array(),
             params={"n_mels": 128},
             checks=[no_nan()],
-            owners=["team:audio"],
         ),
         EntityAsset(
             "features",
             jobs.features,
             deps=["recording", "mel"],
             output=Table(schema="beam_jobs.schemas:Features"),
-            owners=["team:audio"],
         ),
     ],
     max_entities_per_run=1000,
+    translator=OfTracks(),
 )
 def track_audio(context: dg.AssetExecutionContext, klio: KlioResource) -> Iterator[object]:
     """One entity at a time through the whole chain."""

@@ -21,6 +21,7 @@ from klio_dagster.defs.requested import partitioned_outside
 from klio_dagster.defs.resource import KlioResource
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals import launching
+from klio_dagster.ledger.internals.definitions import partitions_in
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.store.store import Store
 
@@ -127,7 +128,7 @@ def _groups(
 ) -> Iterator[ProjectGroup]:
     graph = location.repository.asset_graph
     keys = graph.get_all_asset_keys()
-    partitions = {key.to_user_string(): graph.get(key).partitions_def for key in keys}
+    partitions = partitions_in(graph)
     if select is not None:
         keys = selected_keys(select, graph)
     wanted = [key.to_user_string() for key in keys]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from klio_dagster.core.asset import EntityAsset, EntityStep
+from klio_dagster.core.asset import Dep, EntityAsset, EntityStep
 from klio_dagster.core.wording import did_you_mean
 from klio_dagster.errors import ConfigError
 
@@ -75,6 +75,11 @@ class Chain:
     def inputs(self, name: str) -> Inputs:
         """What an asset (or step) reads, through its steps."""
         return self._inputs[name]
+
+    def outside(self, name: str) -> tuple[Dep, ...]:
+        """What an asset reads from outside the group, through its steps."""
+        parts = [self._parts[name], *(self._parts[step] for step in self.steps_for(name))]
+        return tuple(dep for part in parts for dep in part.dependencies if dep.is_outside)
 
     def steps_for(self, name: str) -> frozenset[str]:
         """The steps that have to run when this asset runs."""

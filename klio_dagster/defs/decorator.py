@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from klio_dagster.codecs.registry import codec_to_json
-from klio_dagster.core.asset import Dep, EntityStep
+from klio_dagster.core.asset import EntityStep
 from klio_dagster.core.code_version import code_versions
 from klio_dagster.core.graph import Chain
 from klio_dagster.defs.checks import check_specs
@@ -195,7 +195,7 @@ def _check_partitions(
     Raises:
         ConfigError: one is.
     """
-    for dep in _outside(chain, name):
+    for dep in chain.outside(name):
         other = getattr(dep.definition, "partitions_def", None)
         if other is not None and other != partitions_def:
             raise ConfigError(
@@ -203,8 +203,3 @@ def _check_partitions(
                 where=chain.part(name).where,
                 fix="depend on assets with the same partitions, or on unpartitioned ones",
             )
-
-
-def _outside(chain: Chain, name: str) -> list[Dep]:
-    parts = [chain.part(name), *(chain.part(step) for step in chain.steps_for(name))]
-    return [dep for part in parts for dep in part.dependencies if dep.is_outside]

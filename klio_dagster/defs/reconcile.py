@@ -23,7 +23,7 @@ from klio_dagster.defs.requested import (
 from klio_dagster.defs.resource import KlioResource
 from klio_dagster.defs.run_config import rerun_reasons
 from klio_dagster.errors import ConfigError
-from klio_dagster.ledger.internals.definitions import job_of_entities
+from klio_dagster.ledger.internals.definitions import job_of_entities, partitions_in
 from klio_dagster.ledger.ledger import ledger_of
 from klio_dagster.store.claims import read_claims
 from klio_dagster.store.layout import request_path
@@ -246,7 +246,7 @@ def _digest(group: EntityGroup, gathered: Gathered, wanted: Sequence[str]) -> st
 
 
 def _graph(context: dg.SensorEvaluationContext) -> dict[str, Any]:
-    """Partitions of every asset of the code location, by key.
+    """Partitions of every asset that the code location defines, by key.
 
     Raises:
         ConfigError: the sensor was evaluated without one.
@@ -258,10 +258,7 @@ def _graph(context: dg.SensorEvaluationContext) -> dict[str, Any]:
             where=f"sensor '{context.sensor_name}'",
             fix="give `definitions=` to build_sensor_context",
         )
-    graph = repository.asset_graph
-    return {
-        key.to_user_string(): graph.get(key).partitions_def for key in graph.get_all_asset_keys()
-    }
+    return partitions_in(repository.asset_graph)
 
 
 def _resource_keys(assets: dg.AssetsDefinition) -> set[str]:

@@ -145,15 +145,25 @@ def partitioned_outside(
 
     Args:
         group: the group.
-        partitions: key of each asset of the code location to its partitions.
+        partitions: key of each asset that the code location defines to its partitions.
 
     Raises:
-        ConfigError: one is partitioned by something else.
+        ConfigError: one is partitioned by something else, or nobody says whether it is partitioned.
     """
     found: set[str] = set()
     for asset in group.chain.assets:
-        for key in group.chain.inputs(asset.name).outside:
-            other = partitions.get(key)
+        for dep in group.chain.outside(asset.name):
+            key = dep.name
+            if key not in partitions and dep.definition is None:
+                path = repr(key.split("/") if "/" in key else key)
+                raise ConfigError(
+                    f"'{key}' is not defined in this code location",
+                    where=asset.where,
+                    fix=f"put dg.AssetSpec({path}, partitions_def=...) beside the group, without"
+                    " partitions_def if it has none",
+                )
+            given = getattr(dep.definition, "partitions_def", None)
+            other = partitions.get(key, given)
             if other is None:
                 continue
             same = isinstance(other, dg.DynamicPartitionsDefinition)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from asset_defs.definitions import defs
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
@@ -42,3 +44,14 @@ def test_dagster_finds_the_definitions_and_has_no_complaint(command, tmp_path):
         if ("warning" in line or "error" in line)
         and "definitions_validate_command" not in line  # Dagster against its own older command
     ]
+
+
+def test_every_asset_of_the_reference_project_says_what_it_is_and_whose():
+    specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+    assert set(specs) == {"source/tracks_flac", "recording", "mel", "features"}
+    for key, spec in specs.items():
+        assert spec.group_name == "tracks", key
+        assert spec.description, key
+        assert spec.kinds, key
+        assert key.startswith("source/") or list(spec.owners) == ["team:audio"], key

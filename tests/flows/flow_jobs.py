@@ -21,6 +21,11 @@ def text(entity: Entity, source: bytes) -> dict[str, Any]:
     return {"id": entity.id, "text": source.decode()}
 
 
+def stripped(entity: Entity, source: bytes) -> dict[str, Any]:
+    """What does not depend on white space around the text."""
+    return {"id": entity.id, "text": source.decode().strip()}
+
+
 def length(recording: dict[str, Any], factor: int = 1) -> dict[str, int]:
     return {"n": factor * len(str(recording))}
 

@@ -24,8 +24,8 @@ load_from:
 """
 # Nobody watches over runs: what a dead one leaves is ours to clear away.
 _SETTINGS = """\
-telemetry: {enabled: false}
-run_queue: {dequeue_interval_seconds: 1, max_concurrent_runs: 2}
+telemetry: {{enabled: false}}
+run_queue: {{dequeue_interval_seconds: 1, max_concurrent_runs: {slots}}}
 """
 _LAUNCH = """mutation ($assets: [AssetKeyInput!], $config: RunConfigData) {
   launchRun(executionParams: {
@@ -82,11 +82,16 @@ class Served:
 
 
 @contextmanager
-def served_counted(catalogue: CountedCatalogue) -> Iterator[Served]:
-    """The UI on a catalogue while the block lasts; no process of it is left."""
+def served_counted(catalogue: CountedCatalogue, *, slots: int = 2) -> Iterator[Served]:
+    """The UI on a catalogue while the block lasts; no process of it is left.
+
+    Args:
+        catalogue: what its runs compute.
+        slots: how many runs of the queue may be under way at once.
+    """
     folder = catalogue.home.parent
     (folder / "workspace.yaml").write_text(_WORKSPACE)
-    (catalogue.home / "dagster.yaml").write_text(_SETTINGS)
+    (catalogue.home / "dagster.yaml").write_text(_SETTINGS.format(slots=slots))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

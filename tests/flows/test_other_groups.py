@@ -137,3 +137,33 @@ def test_an_asset_with_other_partitions_is_refused_when_it_runs(catalogue: Catal
         "klio_dagster.errors.ConfigError: asset 'mel': 'daily' is partitioned by something else;"
         " depend on assets with the same partitions, or on unpartitioned ones"
     )
+
+
+def test_an_asset_that_the_code_location_does_not_define_is_refused_when_it_runs(
+    catalogue: Catalogue,
+) -> None:
+    """Nobody knows whether it has partitions, so neither whether to wait for its outputs."""
+    made = group(
+        EntityAsset("mel", jobs.with_weight, deps=[dg.AssetKey("recording")], output=Json())
+    )
+    catalogue.register("a")
+
+    refused = catalogue.run(made, entities="all")
+
+    assert refused.error == (
+        "klio_dagster.errors.ConfigError: asset 'mel': 'recording' is not defined in this code"
+        " location; put dg.AssetSpec('recording', partitions_def=...) beside the group, without"
+        " partitions_def if it has none"
+    )
+
+
+def test_an_asset_that_was_given_as_a_definition_need_not_be_defined_again(
+    catalogue: Catalogue, their_store: Path
+) -> None:
+    """As where another team's package is installed, but its assets are of another code location."""
+    assert run(catalogue, their_store, "recording").success
+    made = group(EntityAsset("mel", jobs.length, deps=[theirs], output=Json()))
+
+    alone = catalogue.run(made, entities="all")
+
+    assert alone.counts("materialized") == {"mel": 2}

@@ -69,6 +69,28 @@ def cell(page, name):
     return page.get_by_role("row").filter(has=page.get_by_text(name, exact=True)).first
 
 
+# Columns of pixels in which something has the colour of the line; axes and labels are grey.
+_DRAWN = """canvas => {
+  const {width, height} = canvas;
+  const {data} = canvas.getContext("2d").getImageData(0, 0, width, height);
+  const columns = new Set();
+  for (let i = 0; i < data.length; i += 4)
+    if (data[i + 2] > 200 && data[i] < 120 && data[i + 3] > 200) columns.add((i / 4) % width);
+  return columns.size;
+}"""
+
+
+def drawn(page, name):
+    """How wide the line of a plot is, once it moves no more."""
+    title = page.get_by_text(name, exact=True)
+    plot = page.locator("div").filter(has=title).filter(has=page.locator("canvas")).last
+    before, now = 0, 0
+    while now == 0 or now != before:
+        page.wait_for_timeout(300)
+        before, now = now, plot.locator("canvas").evaluate(_DRAWN)
+    return now
+
+
 def test_the_graph_leads_from_the_recordings_to_the_features(page, ui):
     page.goto(f"{ui.address}/asset-groups")
 
@@ -82,6 +104,60 @@ def test_the_graph_leads_from_the_recordings_to_the_features(page, ui):
     expect(nodes[1]).to_contain_text("filled")
     left = [node.bounding_box()["x"] for node in nodes]
     assert left == sorted(set(left))
+
+
+def test_the_group_shows_its_assets_and_an_asset_whose_it_is_and_what_it_is(page, ui):
+    page.goto(f"{ui.address}/locations/klio_dagster/asset-groups/tracks")
+
+    for name in ("tracks_flac", "recording", "mel", "features"):
+        expect(
+            page.locator("foreignObject").filter(has_text=re.compile(rf"^{name}"))
+        ).to_be_visible()
+    page.goto(f"{ui.address}/assets/recording")
+    expect(page.get_by_text("The recording, scaled to a peak of -1 dBFS")).to_be_visible()
+    expect(page.get_by_role("link", name="tracks", exact=True)).to_be_visible()
+    for chip in ("audio", "flac", "Python", "reconcile_track_audio", "repair_track_audio"):
+        expect(page.get_by_text(chip, exact=True).first).to_be_visible()
+
+
+def test_numbers_are_drawn_over_the_tracks_with_gaps_where_there_is_none(page, ui):
+    page.set_viewport_size({"width": 1600, "height": 1800})
+    page.goto(f"{ui.address}/assets/recording")
+    page.get_by_role("button", name="Plots").click()
+
+    everywhere = drawn(page, "duration_s")
+    assert everywhere > 100
+    assert drawn(page, "peak") > 0.9 * everywhere
+    assert drawn(page, "loudness_lufs") < 0.9 * everywhere, "silence has none, nor under 400 ms"
+
+
+def test_the_columns_of_a_table_are_shown_with_what_they_promise(page, ui):
+    page.goto(f"{ui.address}/assets/features")
+
+    row = page.get_by_role("row").filter(has=page.get_by_text("rms_dbfs", exact=True)).first
+    for text in ("double", "non-nullable", ">= -120", "<= 0", "level; -120 is silence"):
+        expect(row.get_by_text(text, exact=True)).to_be_visible()
+
+
+def test_a_track_shows_the_versions_it_was_made_from(page, ui):
+    page.goto(ui.partition("features", "loop_breakbeat"))
+    page.get_by_text("Show tags").click()
+
+    for name, digits in (("code_version", 16), ("data_version", 32)):
+        expect(page.get_by_text(name, exact=True)).to_be_visible()
+        expect(cell(page, name)).to_contain_text(re.compile(rf"[0-9a-f]{{{digits}}}"))
+    for name in ("recording", "mel"):
+        expect(page.get_by_text(f"input_data_version/{name}", exact=True)).to_be_visible()
+
+
+def test_a_check_shows_which_track_it_flagged_and_why(page, ui):
+    page.goto(f"{ui.address}/assets/recording?view=checks&checkDetail=not_silent")
+    expect(page.get_by_text("Execution history")).to_be_visible()
+    page.get_by_text("Partitions", exact=True).last.click()  # the check's, not the asset's
+    page.get_by_text("silence", exact=True).first.click()
+
+    expect(page.get_by_text("the peak is at -inf dBFS")).to_be_visible()
+    expect(cell(page, "peak_dbfs")).to_contain_text("-inf")
 
 
 @pytest.mark.parametrize(

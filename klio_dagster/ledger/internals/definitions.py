@@ -5,7 +5,12 @@ from typing import cast
 
 import dagster as dg
 
-# Private because what the public `define_asset_job` gives has no public name, for annotations.
+# Private because a graph and what the public `define_asset_job` gives have no public name, for
+# annotations, nor has what Dagster marks an asset with that is only named.
+from dagster._core.definitions.assets.definition.asset_spec import (
+    SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET as _ONLY_NAMED,
+)
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition as AssetJob,
 )
@@ -15,6 +20,7 @@ __all__ = [
     "finished_outputs",
     "job_of_entities",
     "partitions_by_key",
+    "partitions_in",
     "runnable_without_partitions",
 ]
 
@@ -103,12 +109,23 @@ def is_only_op(context: dg.AssetExecutionContext) -> bool:
 def partitions_by_key(
     context: dg.AssetExecutionContext,
 ) -> dict[str, dg.PartitionsDefinition[str] | None]:
-    """Partitions of every asset of the code location, by key.
+    """Partitions of every asset that the code location defines, by key.
 
     Private because a context's `repository_def` is there in runs of a code location only, and not
     in `dg.materialize`.
     """
-    graph = context.op_execution_context.job_def.asset_layer.asset_graph
+    return partitions_in(context.op_execution_context.job_def.asset_layer.asset_graph)
+
+
+def partitions_in(graph: AssetGraph) -> dict[str, dg.PartitionsDefinition[str] | None]:
+    """Partitions of every asset that a graph defines, by key.
+
+    Private because publicly nothing tells an asset that is defined without partitions from one that
+    is only named in somebody's `deps`: Dagster puts both into the graph without partitions.
+    """
+    nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
     return {
-        key.to_user_string(): graph.get(key).partitions_def for key in graph.get_all_asset_keys()
+        key: node.partitions_def
+        for key, node in nodes.items()
+        if not node.metadata.get(_ONLY_NAMED)
     }
