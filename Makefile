@@ -27,7 +27,7 @@ dev: $(SETUP) ## Dagster's UI on the same catalogue
 test: $(SETUP) $(DEBIAN) ## all tests, on two processes (ARGS=... goes to pytest)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not versions and not kill_long and not slow" $(ARGS)
 
-test-slow: $(SETUP) ## what takes minutes: backfills of 40 and of 1,000 entities, code locations, queues
+test-slow: $(SETUP) ## what takes minutes: backfills of 40 and of 1,000 entities, locations, queues, a run stopped
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 KILLS ?= 100

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,8 +108,15 @@ def test_a_run_waits_no_longer_than_it_was_told_to(
 
 
 @pytest.mark.kill
+@pytest.mark.parametrize(
+    "stopped_s",
+    [
+        pytest.param(0.0, id="until another has done it all"),
+        pytest.param(90.0, id="for 90 s", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_was_stopped_until_others_took_over_writes_nothing_more(
-    catalogue: CountedCatalogue, started: "list[subprocess.Popen[bytes]]"
+    catalogue: CountedCatalogue, started: "list[subprocess.Popen[bytes]]", stopped_s: float
 ) -> None:
     catalogue.environment[SLOWNESS] = "0.5"
     wanted = GOOD[:80]
@@ -116,6 +124,7 @@ def test_a_run_that_was_stopped_until_others_took_over_writes_nothing_more(
     started.append(stopped)
     wait_until(lambda: executions(catalogue.log))
     os.kill(stopped.pid, signal.SIGSTOP)
+    until = time.monotonic() + stopped_s
     catalogue.environment[SLOWNESS] = "0"
 
     successor = catalogue.start(entities=wanted)
@@ -125,6 +134,7 @@ def test_a_run_that_was_stopped_until_others_took_over_writes_nothing_more(
         info.path: info.modified for info in catalogue.store.list() if "_klio" not in info.path
     }
     receipts = catalogue.receipts()
+    time.sleep(max(0.0, until - time.monotonic()))
     os.kill(stopped.pid, signal.SIGCONT)
 
     assert stopped.wait(30) == 1
