@@ -45,6 +45,16 @@ def backfill(project, ui):
     return ui.ask(_BACKFILL, assets=assets, entities=NEW)["launchPartitionBackfill"]["backfillId"]
 
 
+@pytest.fixture(scope="module")
+def backfilled(ui, backfill):
+    """The same when it has ended."""
+
+    def ended(answer):
+        return answer["partitionBackfillOrError"]["status"].startswith("COMPLETED")
+
+    return ui.poll(_BACKFILL_STATE, ended, id=backfill)["partitionBackfillOrError"]
+
+
 def stale(ui, asset, entity):
     """What Dagster says of a track, and of which asset that is said why."""
     node = ui.ask(_STALE, key={"path": [asset]}, entity=entity)["assetNodeOrError"]
@@ -277,23 +287,19 @@ def test_a_track_that_worked_before_shows_its_new_error_first(page, project, ui)
     expect(page.get_by_role("img", name="waveform")).to_be_visible()  # of the last good one
 
 
-def test_several_tracks_asked_for_in_the_ui_are_computed_all_but_the_broken_one(ui, backfill):
-    def ended(answer):
-        return answer["partitionBackfillOrError"]["status"].startswith("COMPLETED")
-
-    state = ui.poll(_BACKFILL_STATE, ended, id=backfill)["partitionBackfillOrError"]
-
+def test_several_tracks_asked_for_in_the_ui_are_computed_all_but_the_broken_one(backfilled):
     counts = {
         asset["assetKey"]["path"][0]: (
             asset["numPartitionsMaterialized"],
             asset["numPartitionsFailed"],
         )
-        for asset in state["assetBackfillData"]["assetBackfillStatuses"]
+        for asset in backfilled["assetBackfillData"]["assetBackfillStatuses"]
     }
     assert counts == {"recording": (2, 1), "mel": (2, 1), "features": (2, 1)}
-    assert state["status"] == "COMPLETED_FAILED"
+    assert backfilled["status"] == "COMPLETED_FAILED"
 
 
+@pytest.mark.usefixtures("backfilled")  # one of its tracks has failed
 def test_failed_tracks_are_mended_by_the_repair_job(page, project, ui):
     project.recording("new-broken").write_bytes(project.recording("silence").read_bytes())
 
