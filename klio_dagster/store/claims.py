@@ -45,6 +45,7 @@ class OpenClaim:
         self._assets = claim.assets
         self._lock = Lock()
         self._is_open = True
+        self._is_lost = False
         self._beats = 0
 
     @property
@@ -65,15 +66,8 @@ class OpenClaim:
         """
         path = beat_path(self._claim.work_id)
         with self._lock:
-            if not self._is_open:
+            if not self._is_held():
                 return time.time()
-            if generation_of(self._store, self._claim.work_id) != self._claim.generation:
-                self._is_open = False
-                raise ClaimLostError(
-                    "it gave no sign of life for so long that others took its entities over",
-                    where=f"run {self._claim.run_id}",
-                    fix="what it had finished is recorded; run again for the rest",
-                )
             self._beats += 1  # another content each time: some stores tell changes by that
             self._store.put(path, stamped({"beat": self._beats}, self._monotonic))
         return self._store.head(path).modified.timestamp()
@@ -100,6 +94,7 @@ class OpenClaim:
         """Name the manifest that says which entities are held.
 
         Raises:
+            ClaimLostError: others took the run for dead.
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
@@ -109,6 +104,7 @@ class OpenClaim:
         """Hold nothing until it is renewed.
 
         Raises:
+            ClaimLostError: others took the run for dead.
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
@@ -132,16 +128,37 @@ class OpenClaim:
             ConfigError: the store does not let us delete.
             StoreUnavailableError: it did not answer.
         """
-        with self._lock:
-            if self._is_open:
+        with self._lock, suppress(ClaimLostError):
+            if self._is_held():
                 remove_claim(self._store, self._claim.work_id)
             self._is_open = False
 
     def _change(self, claim: Claim) -> None:
         with self._lock:
+            # Written unasked, a claim that others have cleared away would be there again, and its
+            # run would go on beside the one that took its entities over.
+            is_held = self._is_held()
             self._claim = claim
-            if self._is_open:
+            if is_held:
                 self._store.put(claim_path(claim.work_id), encoded(claim))
+
+    def _is_held(self) -> bool:
+        """It was not closed. Asked under the lock.
+
+        Raises:
+            ClaimLostError: others took the run for dead, now or before.
+        """
+        if self._is_open:
+            found = generation_of(self._store, self._claim.work_id)
+            self._is_lost = found != self._claim.generation
+            self._is_open = not self._is_lost
+        if self._is_lost:
+            raise ClaimLostError(
+                "it gave no sign of life for so long that others took its entities over",
+                where=f"run {self._claim.run_id}",
+                fix="what it had finished is recorded; run again for the rest",
+            )
+        return self._is_open
 
 
 def open_claim(

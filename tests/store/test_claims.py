@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from klio_dagster.errors import ConfigError, EntitiesInFlightError
+from klio_dagster.errors import ClaimLostError, ConfigError, EntitiesInFlightError
 from klio_dagster.store.claim import goes_before
 from klio_dagster.store.claims import (
     ClaimState,
@@ -308,3 +308,43 @@ def test_a_run_that_is_executed_twice_at_once_is_refused():
     first.close()
 
     assert open_claim(store, "r1", assets=["mel"]).claim.run_id == "r1"
+
+
+CHANGES = {
+    "names what it computes": lambda held: held.set_manifest("_klio/runs/r1/manifest.json"),
+    "begins to wait": lambda held: held.release(),
+    "goes on after it waited": lambda held: held.renew(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_run_that_was_taken_for_dead_does_not_hold_its_entities_again(change: str):
+    store = MemoryStore()
+    held = open_claim(store, "r1", assets=["mel"])
+    remove_claim(store, "r1")  # by a run that took its entities over
+
+    with pytest.raises(ClaimLostError):
+        CHANGES[change](held)
+
+    assert read_claims(store) == []
+
+
+def test_a_run_that_was_taken_for_dead_is_told_so_whenever_it_asks():
+    store = MemoryStore()
+    held = open_claim(store, "r1", assets=["mel"])
+    remove_claim(store, "r1")
+
+    for _ in range(2):
+        with pytest.raises(ClaimLostError):
+            held.beat()
+
+
+def test_a_run_that_another_process_resumed_keeps_its_claim_when_the_first_one_ends():
+    store = MemoryStore()
+    stopped = open_claim(store, "r1", assets=["mel"])
+    remove_claim(store, "r1")
+    resumed = open_claim(store, "r1", assets=["mel"])
+
+    stopped.close()
+
+    assert _only(read_claims(store)).claim.generation == resumed.claim.generation
