@@ -100,9 +100,9 @@ def claim_path(work_id: str) -> str:
     return f"{OPEN_PREFIX}{_checked(work_id)}/claim.json"
 
 
-def settling_path(work_id: str) -> str:
-    """Says that somebody records what a dead run had finished."""
-    return f"{OPEN_PREFIX}{_checked(work_id)}/settling"
+def settling_path(work_id: str, n: int = 0) -> str:
+    """Says that somebody records what a dead run had finished; who was killed at it, `n` before."""
+    return f"{OPEN_PREFIX}{_checked(work_id)}/settling{f'-{n}' if n else ''}"
 
 
 def beat_path(work_id: str) -> str:

@@ -30,24 +30,37 @@ def settling(store: ObjectStore, work_id: str, monotonic: Clock = passed_s) -> G
         ConfigError: the store does not let us write.
         StoreUnavailableError: it did not answer.
     """
-    path = settling_path(work_id)
     ours = stamped(asdict(Process.this()), monotonic)
-    is_ours = store.put_if_absent(path, ours)
-    if not is_ours and _is_abandoned(store, path, monotonic):
-        store.delete(path)
-        is_ours = store.put_if_absent(path, ours)
+    number = _taken(store, work_id, ours, monotonic)
     try:
-        yield is_ours and store.exists(claim_path(work_id))
+        yield number is not None and store.exists(claim_path(work_id))
     finally:
-        if is_ours and store.get_or_none(path) == ours:
-            store.delete(path)
+        if number is not None:
+            if store.get_or_none(settling_path(work_id, number)) == ours:
+                store.delete(settling_path(work_id, number))
+            if not store.exists(claim_path(work_id)):  # nobody can take anything over any more
+                store.delete_many(settling_path(work_id, n) for n in range(number))
+
+
+def _taken(store: ObjectStore, work_id: str, ours: bytes, monotonic: Clock) -> int | None:
+    """The number of the object that is ours now; None if another process is at it.
+
+    What somebody who is gone has left stays where it is: were it deleted, the next one might delete
+    what its successor has written since, and both would be at it.
+    """
+    number = 0
+    while not store.put_if_absent(settling_path(work_id, number), ours):
+        if not _is_abandoned(store, settling_path(work_id, number), monotonic):
+            return None
+        number += 1
+    return number
 
 
 def _is_abandoned(store: ObjectStore, path: str, monotonic: Clock) -> bool:
     """Whoever wrote this object is gone, or has not come to an end for very long."""
     data = store.get_or_none(path)
-    if data is None:
-        return True
+    if data is None:  # it has just come to its end
+        return False
     fields = json.loads(data)
     by = Process(**{field: fields[field] for field in ("host", "machine", "pid", "started")})
     try:

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 
 import pytest
@@ -52,10 +54,7 @@ def test_who_was_killed_while_clearing_away_is_no_obstacle(
     now = [1_700_000_000.0]
     store = MemoryStore(lambda: now[0])
     open_claim(store, "r1", assets=["mel"])
-    killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    by = replace(Process.this(), pid=killed.pid, started=started_at(killed.pid))
-    killed.kill()
-    killed.communicate()
+    by = killed_here()
     if silent_s:
         by = replace(by, host="elsewhere")
     store.put(settling_path("r1"), json.dumps(asdict(by)).encode())
@@ -63,3 +62,49 @@ def test_who_was_killed_while_clearing_away_is_no_obstacle(
 
     with settling(store, "r1") as is_ours:
         assert is_ours
+
+
+class Interrupted(MemoryStore):
+    """Lets something else happen after the first look at who clears away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], object] | None = None
+
+    def get_or_none(self, path: str) -> bytes | None:
+        found = super().get_or_none(path)
+        if path == settling_path("r1") and self.meanwhile is not None:
+            happens, self.meanwhile = self.meanwhile, None
+            happens()
+        return found
+
+
+@pytest.mark.parametrize("is_cleared", [True, False], ids=["cleared", "given up"])
+def test_of_two_that_find_somebody_killed_at_it_one_takes_over(is_cleared: bool):
+    store = Interrupted()
+    open_claim(store, "r1", assets=["mel"])
+    store.put(settling_path("r1"), json.dumps(asdict(killed_here())).encode())
+
+    with ExitStack() as other:
+        owners: list[bool] = []
+        store.meanwhile = lambda: owners.append(other.enter_context(settling(store, "r1")))
+        with settling(store, "r1") as is_ours:
+            owners.append(is_ours)
+        if is_cleared:
+            remove_claim(store, "r1")
+    with settling(store, "r1") as is_next:
+        pass
+
+    assert sorted(owners) == [False, True]
+    assert is_next is not is_cleared
+    if is_cleared:
+        assert list(store.list("_klio/open/")) == []
+
+
+def killed_here() -> Process:
+    """A process of this machine that has ended."""
+    killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    by = replace(Process.this(), pid=killed.pid, started=started_at(killed.pid))
+    killed.kill()
+    killed.communicate()
+    return by
