@@ -1,7 +1,7 @@
 """(asset, entities) to records, a few queries an asset however many entities there are."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from sys import float_info
 from typing import Any
 
 import dagster as dg
@@ -141,8 +141,13 @@ def numbers_among(metadata: Mapping[str, object]) -> dict[str, float]:
     return {
         name: value
         for name, value in metadata.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and is_number(value)
     }
+
+
+def is_number(value: float) -> bool:
+    """It is finite and fits a float; whole numbers of Python may have any length."""
+    return abs(value) <= float_info.max
 
 
 def newest_event(instance: dg.DagsterInstance, keys: Sequence[str]) -> int:

@@ -1,13 +1,13 @@
 """What the page of `klio view` asks for, read from the query string of a request."""
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Any
 
 from klio_dagster.errors import ConfigError
+from klio_dagster.ledger.read import is_number
 
 MOST_ROWS = 200  # of a page: each brings its thumbnails
 STATES = ("materialized", "failed", "blocked", "missing", "stale")
@@ -113,7 +113,7 @@ def _bounds(text: str) -> tuple[Bound, ...]:
 def _bound(given: object, text: str) -> Bound:
     match given:
         case [str(field), str(comparison), int() | float() as value] if (
-            comparison in COMPARISONS and not isinstance(value, bool) and math.isfinite(value)
+            comparison in COMPARISONS and not isinstance(value, bool) and is_number(value)
         ):
             return Bound(field, comparison, float(value))
         case _:

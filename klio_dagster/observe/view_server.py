@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -153,7 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _output(self, asked: Mapping[str, str]) -> Answer:
         view = self.server.view_of(asked)
         found = view.output(asked.get("asset", ""), asked.get("entity", ""))
-        tag = f'"{found.version}"'
+        # Hashed: a version that somebody has reported to Dagster may be any text, also two headers.
+        tag = f'"{sha256(found.version.encode(errors="surrogatepass")).hexdigest()[:32]}"'
         suffix = "." + found.path.rpartition(".")[2]
         headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "no-cache"}
         kind = _TYPES.get(suffix, _UNKNOWN_TYPE) if found.codec == "audio" else _UNKNOWN_TYPE

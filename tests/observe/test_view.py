@@ -3,6 +3,7 @@
 import threading
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from klio_dagster import Audio
@@ -11,7 +12,7 @@ from klio_dagster.errors import ObjectNotFoundError, StoreUnavailableError
 from klio_dagster.ledger.provenance import FAILURE
 from klio_dagster.observe.preview import preview_of
 from klio_dagster.observe.view_query import Query
-from tests.observe.viewed import AT, HOSTILE, RUN, asset_of
+from tests.observe.viewed import AT, HOSTILE, RUN, Viewed, asset_of
 
 
 def rows(view, **asked):
@@ -199,3 +200,16 @@ def test_a_ledger_that_cannot_be_read_is_told_and_not_waited_for(catalogue, monk
     assert view.summary()["problem"] == "store: it burns; put it out"
     with pytest.raises(StoreUnavailableError, match="it burns"):
         view.page(Query(state="failed"))
+
+
+def test_a_number_too_large_for_a_column_is_shown_and_stops_nothing(tmp_path):
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        made = Viewed(tmp_path, instance)
+        made.store_output("mel", "a", np.eye(2, dtype=np.float32), permutations=10**400, tempo=120)
+
+        made.view.read()
+
+        (mel,) = [each for each in made.view.summary()["numbers"] if each.endswith("tempo")]
+        shown = asset_of(made.view.entity("a"), "mel")["output"]["metadata"]
+    assert mel == "mel.tempo"
+    assert int(shown["permutations"]) == 10**400

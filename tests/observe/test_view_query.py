@@ -40,6 +40,7 @@ def test_a_page_has_an_upper_limit():
         pytest.param({"where": '[["a", "__class__", 1]]'}, id="unknown-comparison"),
         pytest.param({"where": '[["a", ">", NaN]]'}, id="nan"),
         pytest.param({"where": '[["a", ">", true]]'}, id="truth-value"),
+        pytest.param({"where": f'[["a", ">", {"9" * 400}]]'}, id="number-of-400-digits"),
         pytest.param({"where": '[["a", ">"]]'}, id="half-a-condition"),
     ],
 )

@@ -8,6 +8,7 @@ import time
 from http.client import HTTPConnection
 from urllib.parse import urlencode
 
+import dagster as dg
 import pytest
 
 from klio_dagster.observe.view_server import ViewServer
@@ -196,6 +197,22 @@ def test_a_part_of_an_older_version_is_not_mixed_with_the_new_one(get, stored):
     assert (same[0], same[2]) == (206, stored[5:10])
     assert (older[0], older[2]) == (200, stored)
     assert (known[0], known[2]) == (304, b"")
+
+
+def test_a_version_that_somebody_reported_is_no_header(get, catalogue):
+    made = dg.AssetMaterialization(
+        "recording",
+        partition="reported",
+        metadata={"codec": {"name": "audio", "format": "wav", "bit_depth": 16}},
+        tags={"dagster/data_version": 'x"\r\nX-Smuggled: yes\r\n\u2013'},
+    )
+    catalogue.instance.report_runless_asset_event(made)
+    catalogue.store.put("recording/reported.wav", catalogue.store.get("recording/long.wav"))
+
+    status, headers, _ = get("/output", asset="recording", entity="reported")
+
+    assert status == 200
+    assert "X-Smuggled" not in headers
 
 
 def test_a_head_request_has_the_size_and_no_body(get, stored):
