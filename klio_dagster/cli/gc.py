@@ -100,12 +100,17 @@ def _waiting_requests(project: Project) -> frozenset[str]:
     """The request files of runs that have not come to their end."""
     runs = project.instance.get_runs(filters=dg.RunsFilter(statuses=_WAITING))
     configs = [cast("dict[str, Any]", run.run_config) for run in runs]
-    return frozenset(
-        op["config"]["manifest"]
-        for config in configs
-        for op in config.get("ops", {}).values()
-        if op.get("config", {}).get("manifest")
-    )
+    ops = [op for config in configs for op in (config.get("ops") or {}).values()]
+    return frozenset(path for op in ops if (path := _request_file(op)) is not None)
+
+
+def _request_file(op: object) -> str | None:
+    """The request file in the run config of an op, which may be of any job and have any form."""
+    match op:
+        case {"config": {"manifest": str(path)}}:
+            return path
+        case _:
+            return None
 
 
 def _counted(found: Found, *, with_orphans: bool) -> Mapping[str, Any]:

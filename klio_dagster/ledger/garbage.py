@@ -159,7 +159,7 @@ def remove_orphans(store: Store, found: Sequence[ObjectInfo]) -> None:
     for start in range(0, len(found), _AT_ONCE):
         claimed = _claimed(store)
         for info in found[start : start + _AT_ONCE]:
-            if info.path.rpartition("/")[0] in claimed:
+            if any(info.path.startswith(f"{key}/") for key in claimed):
                 continue
             with suppress(ObjectNotFoundError):
                 if store.head(info.path) == info:

@@ -154,5 +154,5 @@ def _computing(places: Sequence[Place], entities: Collection[str]) -> Iterator[C
     for place in places:
         held = in_flight(place.store, place.keys, entities)
         yield from (state for (_, entity), state in held.pairs.items() if entity in entities)
-        if any(receipt.entity in entities for receipt in held.receipts):
-            yield held.claims[0]
+        states = {state.claim.work_id: state for state in held.claims}
+        yield from (states[r.run] for r in held.receipts if r.entity in entities)

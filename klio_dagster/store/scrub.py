@@ -87,7 +87,13 @@ def _summary_without(data: bytes, named: _Named) -> tuple[int, bytes]:
     summary = cast("dict[str, Any]", json.loads(data))
     failures: list[dict[str, Any]] = summary.get("failures", [])
     kept = [failure for failure in failures if not named.has(failure["entity"])]
-    return len(failures) - len(kept), json.dumps({**summary, "failures": kept}).encode()
+    dropped = len(failures) - len(kept)
+    # What lay beside the catalogue then, with one of the new entities for an example.
+    for beside in summary.get("sources", {}).values():
+        if named.has(beside.get("new_entity")):
+            beside["new_entity"] = ""
+            dropped += 1
+    return dropped, json.dumps({**summary, "failures": kept}).encode()
 
 
 def _unpacked(data: bytes) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 import os
 import time
 
+import dagster as dg
 import pytest
 
 from klio_dagster.store.claims import open_claim
@@ -103,6 +104,22 @@ def test_orphans_are_outputs_of_removed_entities_and_never_files_of_others(compu
     assert done["orphans"]["objects"] == 3
     assert {"size/other.json", "double/other.json", "size/README.txt"} <= left
     assert left.isdisjoint({"size/good.json", "double/good.json", "size/other.flac"})
+
+
+def test_runs_of_other_jobs_may_have_any_config(computed_copy):
+    @dg.op(config_schema=str)
+    def say(): ...
+
+    @dg.job
+    def other():
+        say()
+
+    with dg.DagsterInstance.from_config(str(computed_copy.home)) as instance:
+        instance.create_run_for_job(other, run_config={"ops": {"say": {"config": "a text"}}})
+
+    done = computed_copy.klio("gc", *OLD, "--json")
+
+    assert done.code == 0, done.err
 
 
 def test_an_age_that_is_none_is_refused_in_one_line(computed_copy):

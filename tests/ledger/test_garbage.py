@@ -7,6 +7,7 @@ import pytest
 from klio_dagster.ledger.garbage import Kind, Output, orphans, remove_orphans
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claims import OpenClaim, open_claim, store_time
+from klio_dagster.store.layout import output_path
 from klio_dagster.store.store import Store
 from tests.ledger.catalogue import LEDGERS
 
@@ -48,15 +49,16 @@ def test_what_was_stored_before_and_has_no_record_is_found(store: Store, ledger:
 def test_an_orphan_stays_while_a_run_that_started_since_holds_its_asset(
     store: Store, ledger: Ledger
 ):
-    for path in ("mel/a.json", "mfcc/a.json"):
+    paths = ["mel/a.json", output_path("mel", "long" * 60, ".json"), "mfcc/a.json"]
+    for path in paths:
         store.put(path, b"1")
-    found = [store.head(path) for path in ("mel/a.json", "mfcc/a.json")]
+    found = [store.head(path) for path in paths]
     claim = open_claim(store, "started-since", assets=["mel"])
 
     remove_orphans(store, found)
-    during = [store.exists(path) for path in ("mel/a.json", "mfcc/a.json")]
+    during = [store.exists(path) for path in paths]
     claim.close()
     remove_orphans(store, found)
 
-    assert during == [True, False]
-    assert not store.exists("mel/a.json")
+    assert during == [True, True, False]
+    assert not any(map(store.exists, paths))

@@ -50,6 +50,22 @@ def test_of_many_ids_all_are_found():
     }
 
 
+def test_an_entity_that_lay_beside_the_catalogue_once_is_not_the_example_any_more():
+    def summary(new_entity: str) -> bytes:
+        beside = {"new": 2, "new_entity": new_entity, "unmatched": 0, "unmatched_file": ""}
+        return json.dumps({"sources": {"tracks/{entity}.flac": beside}, "failures": []}).encode()
+
+    store = MemoryStore()
+    store.put("_klio/runs/r/summary.json", summary("gone"))
+    store.put("_klio/runs/s/summary.json", summary("other"))
+
+    counted = scrub(store, ["gone"], write=True)
+
+    assert counted == {"_klio/runs/r/summary.json": 1}
+    assert store.get("_klio/runs/r/summary.json") == summary("")
+    assert store.get("_klio/runs/s/summary.json") == summary("other")
+
+
 def test_a_file_that_names_none_of_them_is_not_written_anew():
     store = MemoryStore()
     store.put("_klio/runs/r/failures.jsonl", line_of("a"))
