@@ -216,7 +216,7 @@ class WorkerProcess:
         code = self.process.wait()
         if code >= 0:
             return Failure("WorkerExit", f"the worker process ended itself with code {code}{doing}")
-        name = signal.Signals(-code).name
+        name = _name_of(-code)
         held = self.memory.held
         if -code == signal.SIGKILL and held > _MUCH_MEMORY:
             doing += f"; it held {shown_bytes(held)}, perhaps more than the machine has left"
@@ -262,6 +262,14 @@ class WorkerProcess:
                     if 0 <= room < len(data):
                         entity = self.groups[0][0].entity if self.groups else "start-up"
                         self.show(f"\n[klio] {entity}: printed more than 64 KiB, the rest is cut\n")
+
+
+def _name_of(number: int) -> str:
+    """SIGSEGV, say; Python has no names for most of the real-time signals."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _while(computing: Computing) -> str:

@@ -85,6 +85,7 @@ def bad_for(kind: str) -> Callable[[], object]:
         "os-exit": lambda: os._exit(3),
         "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
         "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+        "realtime": lambda: os.kill(os.getpid(), signal.SIGRTMIN + 3),
         "hang": lambda: time.sleep(60),
         "none": lambda: None,
         "wrong-type": lambda: {1, 2},

@@ -28,6 +28,7 @@ CAUSES = {
     "os-exit": ("WorkerExit", "code 3"),
     "kill": ("SIGKILL", "SIGKILL while computing 'bad'"),
     "segfault": ("SIGSEGV", "SIGSEGV while computing 'bad'"),
+    "realtime": ("signal 37", "signal 37 while computing 'bad'"),
     "hang": ("Timeout", "timeout_s=1"),
     "none": ("EntityError", "None"),
     "wrong-type": ("EntityError", "set"),
