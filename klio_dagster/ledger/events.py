@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from klio_dagster.ledger.provenance import DATA_VERSION, failure_tags, provenanc
 # A page of the UI loads all events it shows; the receipt keeps more.
 _MOST_TRACEBACK_CHARACTERS = 8_000
 _MOST_ERROR_CHARACTERS = 2_000
+_BACKTICKS = re.compile("`+")
 
 _DIGITS = 6
 
@@ -131,9 +133,10 @@ def failure_observation(receipt: Receipt) -> dg.AssetObservation:
         ),
     }
     if failure.traceback:
-        # Its end is what tells; the fence is longer than any that user code prints.
+        # Its end is what tells; the fence is longer than any that stands in it.
         shown = storable(failure.traceback)[-_MOST_TRACEBACK_CHARACTERS:]
-        metadata["traceback"] = dg.MetadataValue.md(f"`````\n{shown}\n`````")
+        fence = "`" * max([5, *(1 + len(ticks) for ticks in _BACKTICKS.findall(shown))])
+        metadata["traceback"] = dg.MetadataValue.md(f"{fence}\n{shown}\n{fence}")
     metadata |= attempts_of(receipt)
     return dg.AssetObservation(
         asset_key=asset_key(receipt.asset),

@@ -3,6 +3,7 @@
 Dagster writes the same ones for a `MaterializeResult`; for events logged by an op it does not.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -17,6 +18,10 @@ NO_POINTER = "NULL"
 NO_VERSION = "INITIAL"  # what Dagster takes for an asset recorded without a data version
 FAILURE = "klio/failure"
 SKIPPED = "klio/skipped"  # on a copy: when the output was computed
+
+# What Dagster takes as the value of a tag that is not its own, or the event cannot be made.
+_NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.-]")
+_MOST_OF_A_TAG = 63
 
 
 def provenance_tags(receipt: Receipt, pointers: Mapping[str, int]) -> dict[str, str]:
@@ -40,7 +45,9 @@ def failure_tags(receipt: Receipt) -> dict[str, str]:
     """
     failure = receipt.failure
     assert failure is not None
-    tags = {FAILURE: failure.type, CODE_VERSION: receipt.code_version}
+    # The name of an exception class may be any identifier, of any length and in any alphabet.
+    kind = _NOT_IN_TAGS.sub("_", failure.type)[:_MOST_OF_A_TAG] or "_"
+    tags = {FAILURE: kind, CODE_VERSION: receipt.code_version}
     return tags | {INPUT_VERSION + key: version for key, version in receipt.inputs.items()}
 
 

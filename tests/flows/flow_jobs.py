@@ -1,6 +1,7 @@
 """Transforms of the flows; worker processes import them by name."""
 
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -74,6 +75,14 @@ class Counting:
         return {"setups": self.setups, "start": self.start, "step": step}
 
 
+UNHEARD_OF = "Überlauf" + "In" * 40 + "Error"
+"""Any identifier names a class: of any length, in any alphabet."""
+
+
+def raise_unheard_of() -> None:
+    raise type(UNHEARD_OF, (Exception,), {})("what no tag of Dagster can be called")
+
+
 def misbehaves(entity: Entity, source: bytes) -> object:
     """Does what its source names."""
     deeds = {
@@ -83,6 +92,8 @@ def misbehaves(entity: Entity, source: bytes) -> object:
         b"exit": lambda: sys.exit("enough"),
         b"die": lambda: os._exit(7),
         b"never return": lambda: time.sleep(600),
+        b"raise something unheard of": raise_unheard_of,
+        b"die of an unnamed signal": lambda: os.kill(os.getpid(), signal.SIGRTMIN + 3),
     }
     if source == b"print":
         print("chatter " * 500_000, flush=True)

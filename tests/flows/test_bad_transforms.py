@@ -9,6 +9,8 @@ from tests.flows.catalogue import Catalogue, group
 
 DEEDS = {
     "raise": "ZeroDivisionError: division by zero",
+    "raise something unheard of": f"{jobs.UNHEARD_OF}: what no tag of Dagster can be called",
+    "die of an unnamed signal": "signal 37: the worker process was ended by signal 37",
     "none": "EntityError: ",
     "wrong type": "EntityError: ",
     "exit": "SystemExit: the transform called sys.exit('enough')",

@@ -137,6 +137,16 @@ def test_failures_tell_what_went_wrong_and_where(ledger):
     assert ledger.failures(["recording"], ["good"]) == []
 
 
+def test_what_a_traceback_says_ends_no_code_block(ledger, instance):
+    said = "``````\n![](http://elsewhere/x.png)\n``````"
+    ledger.record(new_run(), [failed("a", traceback=said)])
+
+    (event,) = instance.fetch_observations(dg.AssetKey("recording"), limit=1).records
+    fence = "`" * 7
+    shown = event.asset_observation.metadata["traceback"].value
+    assert shown == f"{fence}\n{said}\n{fence}"
+
+
 def test_a_failure_stands_on_the_page_of_its_partition_with_its_traceback(ledger, instance):
     ledger.record(new_run(), [failed("a", traceback="x" * 50_000 + "the end")])
 
