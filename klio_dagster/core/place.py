@@ -9,6 +9,8 @@ from typing import NamedTuple
 _OURS = __name__.partition(".")[0]
 _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
 _MOST_CAUSES = 10
+# Control characters, and those that turn the direction of writing.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _IN_TEXT = re.compile(r" \([^()\s]+\.py:\d+\)\Z")
 
 
@@ -62,7 +64,11 @@ def without_place(text: str) -> tuple[str, str]:
 
 
 def cut(text: str, most: int) -> str:
-    """An error's text of at most so many characters, with the place it ends with."""
+    """An error's text of at most so many characters, with the place it ends with.
+
+    What a terminal would obey is escaped: errors quote file names, tags and contents.
+    """
+    text = _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
     if len(text) <= most:
         return text
     message, place = without_place(text)

@@ -96,3 +96,13 @@ def test_only_a_place_at_the_end_is_one():
     assert without_place("bad (a.py:1)") == ("bad", " (a.py:1)")
     assert without_place("at (a.py:1) it is bad") == ("at (a.py:1) it is bad", "")
     assert without_place(json.dumps("bad (12)"))[1] == ""
+
+
+def test_what_a_terminal_would_obey_is_escaped_and_other_alphabets_are_not():
+    said = "ValueError: title '\x1b[2J\u202egp3.exe\n' of \u0634\u200c\u0645 (jobs.py:3)"
+
+    shown = cut(said, 300)
+
+    assert shown == (
+        "ValueError: title '\\x1b[2J\\u202egp3.exe\\n' of \u0634\u200c\u0645 (jobs.py:3)"
+    )
