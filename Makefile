@@ -9,7 +9,8 @@ OURS := klio_dagster asset_defs beam_jobs sensors
 # A stamp's name carries what it depends on, so a checkout that only touches files sets up nothing.
 hash = $(shell cat $(1) 2>/dev/null | cksum | cut -d ' ' -f 1)
 VENV := .venv/.made-$(shell pwd | cksum | cut -d ' ' -f 1)
-SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)
+# The place is in both names: a `.venv` that was copied or moved is made anew.
+SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)-$(shell pwd | cksum | cut -d ' ' -f 1)
 DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
 
 .DEFAULT_GOAL := help

@@ -41,7 +41,7 @@ def dev(port: int, as_json: bool) -> int:
     server = subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, "DAGSTER_HOME": str(home)},
+        env={**os.environ, "DAGSTER_HOME": str(home), "PYTHONWARNINGS": _warnings()},
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
         start_new_session=True,
@@ -61,6 +61,15 @@ def dev(port: int, as_json: bool) -> int:
         _end_session(server)
     warn(f"klio dev: dagster dev ended with code {server.returncode}; see what it said above")
     return 2
+
+
+def _warnings() -> str:
+    """What the environment asks for, without Dagster's word on `dagster dev` itself.
+
+    It names `dg dev`, which would open another home.
+    """
+    asked = os.environ.get("PYTHONWARNINGS")
+    return ",".join([*([asked] if asked else []), "ignore:Function `dev_command` is superseded"])
 
 
 def _check_startable(port: int) -> None:

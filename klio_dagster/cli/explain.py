@@ -1,5 +1,6 @@
 """`klio explain ENTITY`: what a run would do with one entity, with the facts behind it."""
 
+import shlex
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,6 +22,7 @@ from klio_dagster.core.record import Record
 from klio_dagster.defs.knowledge import Gathered
 from klio_dagster.defs.tasks import planned_failures
 from klio_dagster.observe.flags import flagged_of
+from klio_dagster.store.layout import output_path
 
 _NEVER = Record(materialized=False, failed=False)
 
@@ -75,6 +77,11 @@ def explained(
             )
         facts += [f"flagged: {pair}" for pair in flagged if pair.asset == key]
         stored = project.ledger.latest_metadata(key, [entity]) if known.materialized else {}
+        if known.materialized and not group.store.exists(_output_path(group, name, entity)):
+            facts.append(
+                "its output is not in the store: compute it again with"
+                f" `klio run {shlex.quote(entity)} --select {key} --force`"
+            )
         yield {
             "asset": key,
             "decision": verdict.decision.value,
@@ -82,6 +89,11 @@ def explained(
             "facts": facts,
             "output": stored.get(entity, {}).get("uri"),
         }
+
+
+def _output_path(group: ProjectGroup, name: str, entity: str) -> str:
+    (suffix,) = (a.output.suffix for a in group.group.chain.assets if a.name == name)
+    return output_path(group.group.keys[name], entity, suffix)
 
 
 def _facts(

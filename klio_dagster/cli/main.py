@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from klio_dagster.cli.ending import SOME_FAILED, ending
+from klio_dagster.cli.ending import SOME_FAILED, USAGE, ending
 from klio_dagster.core.wording import close_to
 from klio_dagster.version import __version__
 
@@ -87,6 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     try:
         return klio.main(given, prog_name="klio", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()  # the whole of it: whoever gives no command does not know them
+        return USAGE
     except BrokenPipeError:
         # `klio ... | head`: nobody reads on. Python would complain once more at its end.
         sys.stderr.close()

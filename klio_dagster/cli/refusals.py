@@ -82,7 +82,7 @@ def selected_keys(select: str, graph: object) -> Collection[dg.AssetKey]:
         raise ConfigError(
             "it is no asset selection",
             where=f"--select '{select}'",
-            fix="write names of assets, `mel+` (and what is made of it), `mel or features`",
+            fix="write names of assets, `name+` (and what is made of it), `one or other`",
         ) from error
 
 

@@ -182,7 +182,8 @@ def _print_summary(
         click.echo(line)
     failures = merged["failures"]
     if failures:
-        click.echo(f"\n{len(failures):,} failed, {merged['blocked']:,} blocked by them:")
+        blocked = f", {merged['blocked']:,} blocked by them" if merged["blocked"] else ""
+        click.echo(f"\n{len(failures):,} failed{blocked}:")
     for failure in failures[:SHOWN_FAILURES]:
         asset = f" {failure['asset']}" if failure["asset"] else ""
         error = cut(" ".join(failure["error"].split()), SHOWN_CHARACTERS)

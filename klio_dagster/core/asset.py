@@ -9,7 +9,13 @@ from typing import cast
 from klio_dagster.core.check import Check, check_names, check_params
 from klio_dagster.core.ids import MAX_ASSET_BYTES
 from klio_dagster.core.output import Json, OutputCodec, PromisingCodec
-from klio_dagster.core.reference import Signature, Transform, reference_of, signature_of
+from klio_dagster.core.reference import (
+    Signature,
+    Transform,
+    reference_of,
+    signature_of,
+    source_annotation,
+)
 from klio_dagster.core.size import bytes_of
 from klio_dagster.core.wording import close_to
 from klio_dagster.errors import ConfigError
@@ -120,6 +126,12 @@ class EntityStep:
                 "it has a source but the transform has no parameter 'source'",
                 where=self.where,
                 fix="add `source: AudioClip` (or bytes, SourceFile) to the transform",
+            )
+        if self.source is not None and source_annotation(self.transform) is None:
+            raise ConfigError(
+                "parameter 'source' of the transform has no annotation",
+                where=self.where,
+                fix="annotate it with AudioClip, bytes or SourceFile: that says how it is read",
             )
         if self.source is None and "source" in signature.call:
             raise ConfigError(

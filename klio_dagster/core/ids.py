@@ -69,9 +69,10 @@ def check_id(entity_id: str) -> str:
 def escape(entity_id: str) -> str:
     """The path of an entity: a file name without suffix, in folders if it is long.
 
-    Kept are a-z, 0-9, `_`, `-`, and a dot between two of these; every other byte of the UTF-8 form
-    becomes `%XX`. So the path is ASCII, has no upper-case letter outside an escape, no `..`, and
-    two ids never share one, not even where a file system folds case or normalises Unicode.
+    Kept are a-z, 0-9, `_`, `-`, and a dot that is neither first nor last nor after a dot; every
+    other byte of the UTF-8 form becomes `%XX`. So the path is ASCII, has no upper-case letter
+    outside an escape, no `..`, and two ids never share one, not even where a file system folds case
+    or normalises Unicode.
 
     Args:
         entity_id: an id for which `id_problem` is None.

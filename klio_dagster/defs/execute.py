@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -206,7 +206,7 @@ def _holders(run: Run, planned: Round) -> str:
 
 def _carry_out(run: Run, planned: Round, summary: Summary) -> None:
     """Compute and record one round."""
-    marked = set(summary.failed_pairs)
+    before = set(summary.failed_pairs)
     failures = planned_failures(planned.plan, run.group, planned.gathered, run.work_id, time.time)
     # While the claim still holds every entity: nobody makes anything newer than what is copied,
     # nor takes an entity down whose failure would be recorded after it.
@@ -214,13 +214,23 @@ def _carry_out(run: Run, planned: Round, summary: Summary) -> None:
     run.ledger.record_again(run.identity, known_already(planned, run.group, run.partitions))
     run.ledger.record(run.identity, failures)
     summary.add(failures)
+    # At once: they have no receipt that would mark them if the run breaks.
+    planned_to_fail = _mark_failed(run, summary, before)
     _compute(run, planned, summary)
+    _mark_failed(run, summary, before | planned_to_fail)
+    compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
+
+
+def _mark_failed(
+    run: Run, summary: Summary, marked: Collection[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Have Dagster show the pairs failed that are not marked yet, and list them for people."""
     failed = [pair for pair in summary.failed_pairs if pair not in marked]
     if failed:
         run.confirm()
         run.ledger.mark_failed(run.identity, failed)
         run.store.put(failures_path(run.work_id), summary.failure_lines())
-    compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
+    return set(failed)
 
 
 def _compute(run: Run, planned: Round, summary: Summary) -> None:

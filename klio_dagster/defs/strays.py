@@ -24,8 +24,10 @@ def strays(wanted: Wanted, gathered: Gathered) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for pattern, listing in gathered.listings.items():
         new = [e for e in listing.matches if e not in catalogue and e not in removed]
-        if new or listing.unmatched:
+        is_empty = bool(catalogue) and not listing.matches
+        if new or listing.unmatched or is_empty:
             found[pattern] = {
+                "found": len(listing.matches),
                 "new": len(new),
                 "new_entity": new[0] if new else "",
                 "unmatched": listing.unmatched,
@@ -37,6 +39,8 @@ def strays(wanted: Wanted, gathered: Gathered) -> dict[str, dict[str, Any]]:
 def told_of_strays(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """What `strays` found, in lines for people."""
     for pattern, beside in found.items():
+        if not beside["found"]:
+            yield f"{pattern}: no file matches; mend the pattern, or put the recordings there"
         new = beside["new"]
         if new:
             is_or_are, them = ("is", "it") if new == 1 else ("are", "them")

@@ -17,7 +17,8 @@ def adopt_store(
 ) -> None:
     """Have the store remember the instance; the first run of a store does.
 
-    Another instance takes it over if it knows something of these assets, or is told to.
+    Another instance takes it over if it knows something of these assets, or is told to. A store
+    that remembers nothing must hold what the instance knows, or all of it would be skipped in vain.
 
     Args:
         store: where the outputs lie.
@@ -26,7 +27,8 @@ def adopt_store(
         allow_new: start over with an empty ledger.
 
     Raises:
-        ConfigError: the store has outputs that another instance knows, and this one knows nothing.
+        ConfigError: the store has outputs that another instance knows, and this one knows nothing;
+            or the instance knows outputs that lie elsewhere.
     """
     ours = instance_id(instance)
     theirs = _remembered(store)
@@ -40,6 +42,8 @@ def adopt_store(
             " own), or start over with allow_new_ledger: true in the run config, `klio run"
             " --new-ledger`",
         )
+    if theirs is None and not allow_new:
+        _check_outputs_are_there(store, instance, keys)
     store.put(LEDGER_PATH, json.dumps({"instance": ours}).encode() + b"\n")
 
 
@@ -74,6 +78,38 @@ def _remembered(store: Store) -> str | None:
             where=store.uri(LEDGER_PATH),
             fix="remove it; the next run writes it anew",
         ) from error
+
+
+def _check_outputs_are_there(
+    store: Store, instance: dg.DagsterInstance, keys: Sequence[str]
+) -> None:
+    """Refuse a store in which none of the newest recorded outputs lies.
+
+    Raises:
+        ConfigError: the outputs lie elsewhere, or were removed.
+    """
+    uris = {key: uri for key in keys if (uri := _newest_uri(instance, key))}
+    if uris and not any(store.exists(_path_of(key, uri)) for key, uri in uris.items()):
+        raise ConfigError(
+            f"what is recorded as done is not there, but at {next(iter(uris.values()))}",
+            where=f"store '{store.url}'",
+            fix="correct the store, or copy the outputs into it; `klio run --new-ledger --force`"
+            " computes them again (allow_new_ledger and force in the run config)",
+        )
+
+
+def _newest_uri(instance: dg.DagsterInstance, key: str) -> str:
+    """Where the newest output of an asset lies; empty if there is none, or not of ours."""
+    for record in instance.fetch_materializations(asset_key(key), limit=1).records:
+        made = record.asset_materialization
+        uri = made.metadata.get("uri") if made else None
+        return str(uri.value) if uri else ""
+    return ""
+
+
+def _path_of(key: str, uri: str) -> str:
+    """The path in its store of an output, whatever the store was called then."""
+    return f"{key}/{uri.rpartition(f'/{key}/')[2]}"
 
 
 def _knows_nothing(instance: dg.DagsterInstance, keys: Sequence[str]) -> bool:

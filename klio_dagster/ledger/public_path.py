@@ -114,7 +114,7 @@ class PublicLedger:
         """Each entity's newest materialisation, and before it a failure that is newer."""
         made = self._newest(key, entities, materialized=True)
         found = {entity: [_attempt(record)] for entity, record in made.items()}
-        for entity, record in self._newest(key, entities, materialized=False).items():
+        for entity, record in self._newest(key, entities, materialized=False, tag=FAILURE).items():
             before = found.get(entity, [])
             is_news = not before or record.storage_id > before[0].storage_id
             if FAILURE in _tags(record) and is_news:
@@ -139,7 +139,9 @@ class PublicLedger:
         found: list[FailedPair] = []
         for key in keys:
             made = self._newest(key, entities, materialized=True)
-            for entity, record in self._newest(key, entities, materialized=False).items():
+            for entity, record in self._newest(
+                key, entities, materialized=False, tag=FAILURE
+            ).items():
                 kind = _tags(record).get(FAILURE)
                 is_newer = entity not in made or record.storage_id > made[entity].storage_id
                 if kind is not None and is_newer:
@@ -196,7 +198,7 @@ class PublicLedger:
                 event_id=made.storage_id,
             )
         never = Record(materialized=False, failed=False)
-        for entity, seen in self._newest(key, entities, materialized=False).items():
+        for entity, seen in self._newest(key, entities, materialized=False, tag=FAILURE).items():
             before = records.get(entity, never)
             attempt = attempt_of(_tags(seen))
             if attempt is not None and seen.storage_id > (before.storage_id or 0):
@@ -209,14 +211,15 @@ class PublicLedger:
         return records
 
     def _newest(
-        self, key: str, entities: Sequence[str] | None, *, materialized: bool
+        self, key: str, entities: Sequence[str] | None, *, materialized: bool, tag: str = ""
     ) -> dict[str, dg.EventLogRecord]:
-        """The newest event of each partition asked for."""
+        """The newest event of each partition asked for; with a tag, of those that have it."""
         newest: dict[str, dg.EventLogRecord] = {}
         for chunk in [None] if entities is None else _chunks(entities):
             for record in self._pages(key, chunk, materialized=materialized):
                 partition = record.partition_key
-                if partition is not None and partition not in newest:
+                counts = not tag or tag in _tags(record)
+                if counts and partition is not None and partition not in newest:
                     newest[partition] = record
         return newest
 

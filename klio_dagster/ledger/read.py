@@ -1,6 +1,7 @@
 """(asset, entities) to records, a few queries an asset however many entities there are."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from sys import float_info
 from typing import Any
 
@@ -42,7 +43,7 @@ def records_of(
             event_id=row.storage_id,
         )
     never = Record(materialized=False, failed=False)
-    for row in event_log.newest_events(instance, wanted, _OBSERVATION, entities):
+    for row in event_log.newest_events(instance, wanted, _OBSERVATION, entities, tag=FAILURE):
         before = records.get(row.partition, never)
         attempt = attempt_of(row.part or {})
         if attempt is not None and row.storage_id > (before.storage_id or 0):
@@ -82,14 +83,15 @@ def failures_of(
     # Observations first: there are as many as failures, and materialisations of everything.
     seen = {
         row.partition: row
-        for row in event_log.newest_events(instance, wanted, _OBSERVATION, entities)
-        if FAILURE in (row.part or {})
+        for row in event_log.newest_events(instance, wanted, _OBSERVATION, entities, tag=FAILURE)
     }
     for made in event_log.newest_events(instance, wanted, _MATERIALIZATION, list(seen)):
         if made.storage_id > seen[made.partition].storage_id:
             del seen[made.partition]
     kind_of = {entity: row.part[FAILURE] for entity, row in seen.items()}
-    said = event_log.newest_events(instance, wanted, _OBSERVATION, sorted(seen), "description")
+    said = event_log.newest_events(
+        instance, wanted, _OBSERVATION, sorted(seen), "description", tag=FAILURE
+    )
     return [
         FailedPair(key, row.partition, kind_of[row.partition], row.part, row.run_id)
         for row in said
@@ -112,9 +114,10 @@ def attempts_of(
 ) -> dict[str, list[Attempt]]:
     """The newest materialisation of each partition, and before it a failure that is newer."""
     found: dict[str, list[Attempt]] = {}
-    for kind in (_MATERIALIZATION, _OBSERVATION):
-        rows = list(event_log.newest_events(instance, asset_key(key), kind, entities))
-        told = event_log.newest_events(instance, asset_key(key), kind, entities, "metadata_entries")
+    for kind, tag in ((_MATERIALIZATION, ""), (_OBSERVATION, FAILURE)):
+        newest = partial(event_log.newest_events, instance, asset_key(key), kind, entities, tag=tag)
+        rows = list(newest())
+        told = newest(part="metadata_entries")
         # As a list first: what raised in mid-way would keep the storage locked.
         metadata = {row.storage_id: _plain_values(row.part) for row in list(told)}
         for row in rows:

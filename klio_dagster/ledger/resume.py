@@ -1,7 +1,7 @@
 """Runs that died: what they finished is written to the ledger before anybody plans."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 import dagster as dg
@@ -21,7 +21,7 @@ from klio_dagster.store.claims import (
 )
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import clean_leftovers
-from klio_dagster.store.receipts import compact
+from klio_dagster.store.receipts import compact, compacted
 from klio_dagster.store.settling import settling
 from klio_dagster.store.store import Store
 
@@ -99,19 +99,34 @@ def settle(store: Store, ledger: Ledger, run: RunIdentity, claim: Claim) -> None
         StoreUnavailableError: the store did not answer.
         LedgerError: Dagster's log cannot be written.
     """
-    folded = fold(finished_receipts(store, claim.work_id))
-    if folded:
-        keys = sorted({asset for asset, _ in folded})
-        entities = sorted({entity for _, entity in folded})
-        records = ledger.records(keys, entities)
-        ledger.record(run, unrecorded(folded, records, claim.seen))
-        # Those recorded before the run died, too: it had not come to marking any.
-        ledger.mark_failed(
-            run,
-            [r.pair for r in folded.values() if r.failure and not _is_outdated(r, records, claim)],
-        )
+    work_id = claim.work_id
+    found = list(finished_receipts(store, work_id))
+    known = {_identity(receipt) for receipt in (*compacted(store, work_id), *found)}
+    _record(ledger, run, claim, found)
     with suppress(StoreFullError):  # what stays is recorded, and `klio gc` clears it away
-        compact(store, claim.work_id)
+        compact(store, work_id)
+    # Workers outlive a killed launcher by up to two seconds: what they finished meanwhile was
+    # compacted, too, and no plan reads it again.
+    late = [each for each in compacted(store, work_id) if _identity(each) not in known]
+    _record(ledger, run, claim, late)
+
+
+def _identity(receipt: Receipt) -> tuple[tuple[str, str], float]:
+    return receipt.pair, receipt.finished_at
+
+
+def _record(ledger: Ledger, run: RunIdentity, claim: Claim, receipts: Sequence[Receipt]) -> None:
+    """Record receipts, so far as they are news."""
+    folded = fold(receipts)
+    if not folded:
+        return
+    keys = sorted({asset for asset, _ in folded})
+    entities = sorted({entity for _, entity in folded})
+    records = ledger.records(keys, entities)
+    ledger.record(run, unrecorded(folded, records, claim.seen))
+    # Those recorded before the run died, too: it had not come to marking any.
+    failed = [r for r in folded.values() if r.failure and not _is_outdated(r, records, claim)]
+    ledger.mark_failed(run, [receipt.pair for receipt in failed])
 
 
 def _is_outdated(receipt: Receipt, records: Records, claim: Claim) -> bool:

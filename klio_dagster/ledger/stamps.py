@@ -41,8 +41,7 @@ def stamps_of(instance: dg.DagsterInstance, key: str) -> Stamps:
     wanted = asset_key(key)
     observed = {
         row.partition: row.storage_id
-        for row in event_log.newest_events(instance, wanted, _OBSERVATION, None)
-        if FAILURE in (row.part or {})
+        for row in event_log.newest_events(instance, wanted, _OBSERVATION, None, tag=FAILURE)
     }
     tags, mended = newest_tags(instance, wanted, observed)
     return Stamps(tags, frozenset(observed).difference(mended))

@@ -256,5 +256,6 @@ def _malformed(text: str, what: str) -> ConfigError:
     return ConfigError(
         what,
         where=f"source pattern {text!r}",
-        fix="write it like 'tracks/{entity}.flac' or 'gs://bucket/tracks/{entity}.*'",
+        fix="write it like 'tracks/{entity}.flac' (in the store), 'file:///music/{entity}.flac' or"
+        " 'gs://bucket/tracks/{entity}.*'",
     )

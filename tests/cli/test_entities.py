@@ -135,3 +135,12 @@ def test_sync_tells_whose_file_is_gone_while_the_entity_remains(project):
         " take it down with `klio entities remove`\n"
     )
     assert project.klio("entities", "sync", "--json").json["sources"][0]["gone"] == ["two"]
+
+
+def test_a_pattern_that_nothing_matches_any_more_is_told_by_a_run(computed_copy):
+    definitions = (computed_copy.folder / "definitions.py").read_text()
+    computed_copy.write("definitions.py", definitions.replace('"clips/', '"clisp/'))
+
+    run = computed_copy.klio("run")
+
+    assert "clisp/{entity}.raw: no file matches; mend the pattern" in run.out

@@ -52,6 +52,16 @@ def test_the_version_is_told(capsys):
     assert __version__ in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("arguments", [[], ["entities"]], ids=["klio", "a group"])
+def test_without_a_command_all_commands_are_listed_and_the_exit_code_is_2(arguments, capsys):
+    code = main(arguments)
+
+    told = capsys.readouterr().err
+    assert code == 2
+    assert "Commands:" in told
+    assert told.count("\n") > 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -97,6 +97,18 @@ def test_an_id_that_is_not_registered_is_said_to_be_so(computed):
     assert done.err.startswith("catalogue 'clips': 'nobody' not in it; register")
 
 
+def test_an_output_that_somebody_deleted_is_explained_with_how_to_make_it_again(computed_copy):
+    (computed_copy.folder / "data/size/good.json").unlink()
+
+    said = computed_copy.klio("explain", "good", "--json").json["assets"]
+
+    assert said["size"]["facts"][-1] == (
+        "its output is not in the store: compute it again with"
+        " `klio run good --select size --force`"
+    )
+    assert not any("not in the store" in fact for fact in said["double"]["facts"])
+
+
 def test_changes_are_explained_from_what_to_what(computed_copy):
     computed_copy.clip("good", "longer sound")
     jobs = (computed_copy.folder / "clip_jobs.py").read_text()

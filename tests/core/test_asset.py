@@ -17,6 +17,9 @@ def normalise(entity: object, source: bytes) -> object: ...
 def anything(entity: object, **inputs: object) -> object: ...
 
 
+def of_anything(entity, source): ...
+
+
 class Classify:
     def __init__(self, weights: str, device: str = "cpu") -> None: ...
 
@@ -127,6 +130,11 @@ def test_an_asset_takes_its_inputs_and_params_by_name():
             of(normalise),
             "the transform has a parameter 'source' but .*; give it source=.*",
             id="no source",
+        ),
+        pytest.param(
+            of(of_anything, source="tracks/{entity}.wav"),
+            "parameter 'source' of the transform has no annotation; annotate it with AudioClip.*",
+            id="a source of which nobody says how it is read",
         ),
         pytest.param(
             of_mel(source="tracks/{entity}.wav"),

@@ -95,3 +95,29 @@ def test_a_store_that_remembers_no_instance_is_anybodys():
         check_store_is_ours(store, instance)
 
     assert not store.exists(LEDGER_PATH)
+
+
+@pytest.mark.parametrize(
+    ("stored", "is_refused"),
+    [
+        pytest.param([], True, id="the store is another one, or was emptied"),
+        pytest.param(["mel/a.npy"], False, id="it was moved, and forgot its instance"),
+    ],
+)
+def test_a_store_without_what_is_recorded_as_done_is_refused(stored, is_refused):
+    store = MemoryStore()
+    for path in stored:
+        store.put(path, b"output")
+    with dg.instance_for_test() as instance:
+        made = dg.AssetMaterialization(
+            "mel", partition="a", metadata={"uri": dg.MetadataValue.path("/before/mel/a.npy")}
+        )
+        instance.report_runless_asset_event(made)
+
+        if is_refused:
+            with pytest.raises(ConfigError, match=r"/before/mel/a\.npy"):
+                adopt_store(store, instance, ["recording", "mel"], allow_new=False)
+            adopt_store(store, instance, ["recording", "mel"], allow_new=True)
+        adopt_store(store, instance, ["recording", "mel"], allow_new=False)
+
+    assert store.exists(LEDGER_PATH)

@@ -125,6 +125,17 @@ def test_who_failed_from_the_start_is_known_as_failed_only(ledger):
     assert (record.materialized, record.failed, record.data_version) == (False, True, None)
 
 
+def test_an_observation_of_others_hides_no_failure(ledger, instance):
+    ledger.record(new_run(), [failed("a")])
+    instance.report_runless_asset_event(dg.AssetObservation("recording", partition="a"))
+
+    assert ledger.records(["recording"], ["a"])["recording"]["a"].failed
+    assert [pair.entity for pair in ledger.failures(["recording"], None)] == ["a"]
+    assert ledger.attempts("recording", ["a"])["a"][0].failure
+    stamps = ledger.stamps("recording")
+    assert stamps is None or stamps.failed == {"a"}
+
+
 def test_failures_tell_what_went_wrong_and_where(ledger):
     run = new_run()
     ledger.record(run, [recording("good"), failed("a"), failed("b", asset="audio/mel")])

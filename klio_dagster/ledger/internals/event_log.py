@@ -166,6 +166,7 @@ def newest_events(
     kind: str,
     partitions: Sequence[str] | None,
     part: str = "tags",
+    tag: str = "",
 ) -> Iterator[Row]:
     """The newest event of a kind of each partition of an asset, wiped ones left out.
 
@@ -179,6 +180,7 @@ def newest_events(
         kind: `ASSET_MATERIALIZATION` or `ASSET_OBSERVATION`.
         partitions: the ones asked for; all when None.
         part: of the stored event: `tags`, `description` or `metadata_entries`.
+        tag: only events with it count; others do not hide them.
 
     Raises:
         LedgerError: the event log cannot be read.
@@ -194,6 +196,9 @@ def newest_events(
             # Handed on to `IN`, which also takes a query.
             asset_partitions=None if partitions is None else cast("Any", log.each_of(partitions)),
         )
+        if tag:  # Dagster's index of tags leaves out all but the data version
+            has_tag = EVENTS.c.event.contains(json.dumps(tag), autoescape=True)
+            newest = cast("Select[Any]", newest.element).where(has_tag).subquery(newest.name)
         # Only a part of a body of some kilobytes is wanted, so the database takes it out.
         for partition, storage_id, timestamp, found in log.parts(newest, path):
             value = json.loads(found)
