@@ -52,7 +52,7 @@ from klio_dagster.store.layout import failures_path, request_path
 @click.option(
     "--new-ledger",
     is_flag=True,
-    help="Start over in a store whose outputs another Dagster instance has recorded.",
+    help="Go on in a store that another Dagster instance has recorded, or that lacks the outputs.",
 )
 @common
 def run(

@@ -56,7 +56,8 @@ class KlioRunConfig(dg.Config):
     )
     allow_new_ledger: bool = Field(
         default=False,
-        description="Start over in a store whose outputs another Dagster instance has recorded.",
+        description="Go on in a store that another Dagster instance has recorded, or that lacks "
+        "the outputs.",
     )
 
     @field_validator("rerun_on")
