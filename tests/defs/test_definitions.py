@@ -169,7 +169,8 @@ REFUSED: Sequence[tuple[str, Callable[[], object], str]] = (
         "a source outside of the store",
         lambda: made_of(EntityAsset("x", normalise, source="../{entity}.flac", output=Json())),
         "source pattern '../{entity}.flac': it contains '.', '..' or a NUL;"
-        " write it like 'tracks/{entity}.flac' or 'gs://bucket/tracks/{entity}.*'",
+        " write it like 'tracks/{entity}.flac' (in the store), 'file:///music/{entity}.flac' or"
+        " 'gs://bucket/tracks/{entity}.*'",
     ),
     (
         "two assets with one key",

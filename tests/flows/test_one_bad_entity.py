@@ -1,14 +1,18 @@
 """One bad track of many: it alone fails, and everybody who looks sees it."""
 
+import inspect
+
 import dagster as dg
 
+from tests.flows import flow_jobs
 from tests.flows.catalogue import Catalogue, Outcome, tracks
 
 FIRST_BAD = 12
 BAD = [f"bad-{number:02}" for number in range(FIRST_BAD)]
 GOOD = [f"good-{number:02}" for number in range(28)]
 RECORDS = {"ASSET_MATERIALIZATION", "ASSET_OBSERVATION"}
-RAISED = "(tests/flows/flow_jobs.py:20)"
+LINE = inspect.getsource(flow_jobs).partition("raise ValueError")[0].count("\n") + 1
+RAISED = f"(tests/flows/flow_jobs.py:{LINE})"
 ASSETS = ("recording", "mel", "report")
 
 
