@@ -7,6 +7,7 @@ import pytest
 
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.adopted import adopt_store, check_store_is_ours
+from klio_dagster.ledger.internals.instance import instance_id
 from klio_dagster.store.layout import LEDGER_PATH
 from klio_dagster.store.memory import MemoryStore
 
@@ -121,3 +122,19 @@ def test_a_store_without_what_is_recorded_as_done_is_refused(stored, is_refused)
         adopt_store(store, instance, ["recording", "mel"], allow_new=False)
 
     assert store.exists(LEDGER_PATH)
+
+
+def test_two_processes_that_are_the_first_of_an_instance_give_it_one_id(tmp_path, monkeypatch):
+    rows: list[str] = []
+
+    def get_run_storage_id():
+        """As Dagster does where another process writes between the look and the writing."""
+        if rows:
+            return rows[0]
+        rows.extend(["the other's", "ours"])
+        return "ours"
+
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        monkeypatch.setattr(instance.run_storage, "get_run_storage_id", get_run_storage_id)
+
+        assert instance_id(instance) == "the other's"

@@ -11,4 +11,8 @@ def instance_id(instance: dg.DagsterInstance) -> str:
     Private because publicly an instance has no identity; this is the one Dagster gave its run
     storage when that was made. The same call in 1.13.0 and the newest.
     """
-    return cast("Any", instance.run_storage).get_run_storage_id()
+    storage = cast("Any", instance.run_storage)
+    # The first call writes an id and returns it; two processes at once write one each. Read back,
+    # both get the one that was written first.
+    storage.get_run_storage_id()
+    return storage.get_run_storage_id()
