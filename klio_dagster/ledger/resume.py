@@ -101,18 +101,14 @@ def settle(store: Store, ledger: Ledger, run: RunIdentity, claim: Claim) -> None
     """
     work_id = claim.work_id
     found = list(finished_receipts(store, work_id))
-    known = {_identity(receipt) for receipt in (*compacted(store, work_id), *found)}
     _record(ledger, run, claim, found)
     with suppress(StoreFullError):  # what stays is recorded, and `klio gc` clears it away
         compact(store, work_id)
     # Workers outlive a killed launcher by up to two seconds: what they finished meanwhile was
-    # compacted, too, and no plan reads it again.
-    late = [each for each in compacted(store, work_id) if _identity(each) not in known]
+    # compacted, too, and no plan reads it again. So was what a settler that was killed here found.
+    known = {(receipt.pair, receipt.finished_at) for receipt in found}
+    late = [r for r in compacted(store, work_id) if (r.pair, r.finished_at) not in known]
     _record(ledger, run, claim, late)
-
-
-def _identity(receipt: Receipt) -> tuple[tuple[str, str], float]:
-    return receipt.pair, receipt.finished_at
 
 
 def _record(ledger: Ledger, run: RunIdentity, claim: Claim, receipts: Sequence[Receipt]) -> None:

@@ -5,7 +5,7 @@ from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.ledger import ledger_of
 from klio_dagster.ledger.resume import settle
 from klio_dagster.store.claims import open_claim
-from klio_dagster.store.receipts import ReceiptPart
+from klio_dagster.store.receipts import ReceiptPart, compact
 from klio_dagster.store.store import Store
 from tests.ledger.catalogue import new_run, recording
 
@@ -28,3 +28,17 @@ def test_what_a_worker_finishes_while_its_dead_run_is_recorded_is_recorded_too(t
     settle(store, ledger, run, claim.claim)
 
     assert set(ledger.records(["recording"], None)["recording"]) == {"a", "b"}
+
+
+def test_what_was_compacted_by_a_settler_that_was_killed_then_is_recorded_by_the_next(
+    tmp_path, instance
+):
+    store, run = Store.open(str(tmp_path / "store")), new_run()
+    claim = open_claim(store, run.run_id, assets=["recording"])
+    ReceiptPart(store, run.run_id, "worker").write(recording("a"))
+    compact(store, run.run_id)
+    ledger = ledger_of(instance, describe=metadata_of)
+
+    settle(store, ledger, run, claim.claim)
+
+    assert set(ledger.records(["recording"], None)["recording"]) == {"a"}
