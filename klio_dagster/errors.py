@@ -13,6 +13,8 @@ KlioError                      what, where, how to mend
 │   ├── EntitiesInFlightError  another process is executing the same run
 │   ├── OutputRefusedError     the store takes no outputs: it is full, or closed to us
 │   └── ClaimLostError         others took this run for dead and its entities over
+├── MessageError               mended by whoever sent the message; it is kept as a dead letter
+├── PubSubError                mended by whoever runs Pub/Sub; carries whether trying again may help
 └── LedgerError                mended by whoever runs Dagster's instance
 """
 
@@ -98,6 +100,26 @@ class OutputRefusedError(RunError):
 
 class ClaimLostError(RunError):
     """Others took this run for dead and its entities over."""
+
+
+class MessageError(KlioError):
+    """The bytes of a message are none that can be read."""
+
+
+class PubSubError(KlioError):
+    """Pub/Sub did not do what it was asked: not there, not permitted, not reachable.
+
+    Args:
+        what: what is wrong, without a full stop.
+        where: the topic, subscription or server.
+        fix: what the reader should do.
+        transient: the same call may succeed later.
+    """
+
+    def __init__(self, what: str, where: str, fix: str, transient: bool = False) -> None:
+        super().__init__(what, where, fix)
+        self.args = (what, where, fix, transient)
+        self.transient = transient
 
 
 class LedgerError(KlioError):

@@ -6,6 +6,13 @@ _klio/open/<work id>/claim.json, beat            what a started run holds
 _klio/runs/<work id>/manifest-00000.jsonl, ...   what a run was asked to do, and what failed
 _klio/requests/<id>.jsonl                        entities a run is asked for, if they are many
 _klio/removed/<escaped entity id>                taken down: never computed again
+_klio/inbox/<sensor>/<batch id>.jsonl            messages whose entities are not recorded yet
+_klio/published/<batch or work id>/<n>.json      which of them were passed on already
+_klio/outbox/<group>/<work id>.jsonl             recorded by a run that died before it said so
+_klio/held/<group>/<escaped entity id>           messages of an entity that failed
+_klio/waiting/<asset>/<escaped entity id>        messages whose input was asked for upstream
+_klio/dead-letter/<group>/<letter id>.json       messages nobody will try again by himself
+_klio/replay/<sensor>/<letter id>.json           dead letters on their way back
 
 A work id is the run's id, with the group's name where one run computes several groups.
 """
@@ -23,6 +30,9 @@ RECEIPTS_PREFIX = f"{OWN_FOLDER}/receipts/"
 RUNS_PREFIX = f"{OWN_FOLDER}/runs/"
 REQUESTS_PREFIX = f"{OWN_FOLDER}/requests/"
 REMOVED_PREFIX = f"{OWN_FOLDER}/removed/"
+INBOX_PREFIX = f"{OWN_FOLDER}/inbox/"
+WAITING_PREFIX = f"{OWN_FOLDER}/waiting/"
+DEAD_LETTER_PREFIX = f"{OWN_FOLDER}/dead-letter/"
 
 _ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
 _MOST_OF_A_GROUP = 40
@@ -133,6 +143,51 @@ def summary_path(work_id: str) -> str:
 def request_path(request_id: str) -> str:
     """The entities a run is asked for, a JSON object a line."""
     return f"{OWN_FOLDER}/requests/{_checked(request_id)}.jsonl"
+
+
+def inbox_prefix(sensor: str) -> str:
+    """Folder of the batches that a sensor has taken in."""
+    return f"{INBOX_PREFIX}{_checked(sensor)}/"
+
+
+def batch_path(sensor: str, batch: str) -> str:
+    """A batch of messages; the names of later ones sort after it."""
+    return f"{inbox_prefix(sensor)}{_checked(batch)}.jsonl"
+
+
+def published_prefix(work: str) -> str:
+    """Folder of what says which entities of a batch, or of a run's work, were passed on."""
+    return f"{OWN_FOLDER}/published/{_checked(work)}/"
+
+
+def outbox_prefix(group: str) -> str:
+    """Folder of what was recorded of a group and has still to be passed on."""
+    return f"{OWN_FOLDER}/outbox/{_checked(group)}/"
+
+
+def held_prefix(group: str) -> str:
+    """Folder of the messages whose entities failed."""
+    return f"{OWN_FOLDER}/held/{_checked(group)}/"
+
+
+def waiting_path(asset: str, entity_id: str) -> str:
+    """Messages of an entity whose input was asked for upstream.
+
+    Raises:
+        ConfigError: the asset's name cannot be a folder.
+        InvalidEntityIdError: the id cannot be escaped.
+    """
+    return f"{WAITING_PREFIX}{check_asset(asset)}/{escape(entity_id)}"
+
+
+def dead_letter_prefix(group: str) -> str:
+    """Folder of a group's dead letters."""
+    return f"{DEAD_LETTER_PREFIX}{_checked(group)}/"
+
+
+def replay_prefix(sensor: str) -> str:
+    """Folder of the dead letters that a sensor is to take in again."""
+    return f"{OWN_FOLDER}/replay/{_checked(sensor)}/"
 
 
 def removed_path(entity_id: str) -> str:
