@@ -8,6 +8,7 @@ from typing import cast
 
 from klio_dagster.core.check import Check, check_names, check_params
 from klio_dagster.core.ids import MAX_ASSET_BYTES
+from klio_dagster.core.job import UpstreamTrigger
 from klio_dagster.core.output import Json, OutputCodec, PromisingCodec
 from klio_dagster.core.reference import (
     Signature,
@@ -196,6 +197,8 @@ class EntityAsset(EntityStep):
         memory: what its worker may hold, `"2GiB"` or a number of bytes; no limit when None.
         batch_size: how many entities one call of the transform gets, 1 to 1000. Above 1 it is
             given lists (`entities`, `source` and the deps; params as they are) and returns a list.
+        upstream: the job that makes a missing input: a message whose input is not there asks for
+            it once, and waits.
         description: shown in the UI; the transform's docstring when None.
         kinds: chips on the asset's node, `flac` for instance.
         owners: `team:name` or an e-mail address.
@@ -214,6 +217,7 @@ class EntityAsset(EntityStep):
     transient: Transient | Sequence[Transient] | None = field(default=None, kw_only=True)
     memory: str | int | None = field(default="2GiB", kw_only=True)
     batch_size: int = field(default=1, kw_only=True)
+    upstream: UpstreamTrigger | None = field(default=None, kw_only=True)
     description: str | None = field(default=None, kw_only=True)
     kinds: Sequence[str] = field(default=(), kw_only=True)
     owners: Sequence[str] = field(default=(), kw_only=True)

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from klio_dagster.core.asset import EntityAsset
 from klio_dagster.core.graph import Chain
 from klio_dagster.core.ids import id_problem
 from klio_dagster.core.record import Record, Records
 from klio_dagster.core.request import Request, RerunOn
 
+INPUT_REQUESTED = "input_requested"  # the reason of a wait: for what another job makes
 REMOVED = "removed"  # the reason of a refusal: the entity was taken down
 
 
@@ -48,6 +50,7 @@ class Facts(NamedTuple):
     code_changed: bool
     input_changed: bool
     removed: bool = False
+    may_ask_upstream: bool = False
 
     @property
     def is_wanted(self) -> bool:
@@ -63,6 +66,10 @@ RULES: Sequence[tuple[Verdict, Callable[[Facts], bool]]] = (
     (Verdict(Decision.WAIT, "in_flight"), lambda f: f.in_flight),
     (Verdict(Decision.WAIT, "upstream_waits"), lambda f: f.upstream_waits),
     (Verdict(Decision.FAIL, "upstream_failed"), lambda f: f.upstream_fails),
+    (
+        Verdict(Decision.WAIT, INPUT_REQUESTED),
+        lambda f: f.input_missing and f.may_ask_upstream and f.is_wanted,
+    ),
     (Verdict(Decision.FAIL, "input_missing"), lambda f: f.input_missing and f.is_wanted),
     (Verdict(Decision.RUN, "forced"), lambda f: f.forced),
     (Verdict(Decision.RUN, "upstream"), lambda f: f.upstream_runs),
@@ -152,11 +159,25 @@ class Plan:
         return Plan(self.entities, verdicts)
 
     def waiting(self) -> dict[str, tuple[str, ...]]:
-        """Entity to the assets that wait, upstream first; entities without any are left out."""
+        """Entity to the assets that wait for another run, upstream first.
+
+        Entities without any are left out; so are those whose input was asked for upstream, which
+        no run of ours brings about.
+        """
+        requested = self.requested()
         waiting: dict[str, tuple[str, ...]] = {}
         for asset, entity, _ in self.pairs(Decision.WAIT):
-            waiting[entity] = (*waiting.get(entity, ()), asset)
+            if entity not in requested:
+                waiting[entity] = (*waiting.get(entity, ()), asset)
         return waiting
+
+    def requested(self) -> dict[str, str]:
+        """Entity to the first of its assets whose input is to be asked for upstream."""
+        requested: dict[str, str] = {}
+        for asset, entity, reason in self.pairs(Decision.WAIT):
+            if reason == INPUT_REQUESTED:
+                requested.setdefault(entity, asset)
+        return requested
 
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
         """Asset to decision to reason to how many, every decision named."""
@@ -187,9 +208,7 @@ def plan(request: Request, chain: Chain, selected: Collection[str], knowledge: K
     refused = frozenset(entity for entity in request.entities if id_problem(entity))
     for asset in chain.assets:
         if asset.name in selected:
-            verdicts[asset.name] = _decisions(
-                request, refused, chain, asset.name, verdicts, knowledge
-            )
+            verdicts[asset.name] = _decisions(request, refused, chain, asset, verdicts, knowledge)
     return Plan(tuple(request.entities), verdicts)
 
 
@@ -197,11 +216,12 @@ def _decisions(
     request: Request,
     refused: Collection[str],
     chain: Chain,
-    name: str,
+    asset: EntityAsset,
     decided: Mapping[str, Mapping[str, Verdict]],
     knowledge: Knowledge,
 ) -> dict[str, Verdict]:
     """The verdicts for one asset; what is the same for all entities is looked up once."""
+    name = asset.name
     inputs = chain.inputs(name)
     upstream = [decided[dep] for dep in inputs.assets if dep in decided]
     versions = input_versions(chain, name, knowledge)
@@ -212,6 +232,7 @@ def _decisions(
     ]
     keys = knowledge.keys
     named = [(keys.get(dep, dep), version) for dep, version in versions.items()]
+    can_ask_upstream = asset.upstream is not None
     records = knowledge.records.get(name, {})
     code_version = knowledge.code_versions[name]
     on_code = RerunOn.CODE in request.rerun_on
@@ -248,6 +269,7 @@ def _decisions(
                 code_changed=done and on_code and record.code_version != code_version,
                 input_changed=done and on_input and input_changed(entity, record),
                 removed=entity in knowledge.removed,
+                may_ask_upstream=can_ask_upstream and entity in request.may_ask_upstream,
             )
         )
     return verdicts

@@ -27,6 +27,8 @@ class Request:
         forced: the same for these entities only, as their messages ask.
         pinged: entities that are only passed on, never computed.
         rerun_on: which changes make finished work stale.
+        may_ask_upstream: entities whose missing input may be asked for at the job that makes it:
+            those with a message that can wait for it.
 
     Raises:
         ConfigError: an entity stands in it twice.
@@ -37,6 +39,7 @@ class Request:
     forced: frozenset[str] = frozenset()
     pinged: frozenset[str] = frozenset()
     rerun_on: frozenset[RerunOn] = ALL_CHANGES
+    may_ask_upstream: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if len(set(self.entities)) < len(self.entities):

@@ -9,6 +9,7 @@ from klio_dagster.codecs.registry import codec_to_json
 from klio_dagster.core.asset import EntityStep
 from klio_dagster.core.code_version import code_versions
 from klio_dagster.core.graph import Chain
+from klio_dagster.core.job import JobId
 from klio_dagster.defs.checks import check_specs
 from klio_dagster.defs.code_references import with_code_references
 from klio_dagster.defs.group import EntityGroup, attach, group_of
@@ -30,6 +31,8 @@ def klio_assets(
     translator: KlioTranslator | None = None,
     name: str | None = None,
     pool: str | None = None,
+    job: JobId | None = None,
+    publish_to: str | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make a group of entity assets: one Dagster asset an output, one partition an entity.
 
@@ -40,6 +43,10 @@ def klio_assets(
         translator: keys, groups, owners and descriptions in Dagster.
         name: of the op; the function's name when None.
         pool: Dagster's concurrency pool of the op.
+        job: who the group is in Klio's messages: their recipients and audit log; the project of the
+            subscription or topic and the group's name when None.
+        publish_to: Pub/Sub topic, short or `projects/<project>/topics/<topic>`, on which a message
+            is published for every entity once it is recorded, at least once.
 
     Returns:
         A decorator for a function of one line: `yield from klio.run(context=context)`.
@@ -74,6 +81,8 @@ def klio_assets(
                 code_versions=versions,
                 sources=sources,
                 max_entities_per_run=max_entities_per_run,
+                job=job,
+                publish_to=publish_to,
             ),
         )
         complete = [

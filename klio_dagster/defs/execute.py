@@ -17,8 +17,10 @@ from klio_dagster.defs.again import known_already
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered
 from klio_dagster.defs.looks import looked_at, write_looks
+from klio_dagster.defs.messages import Postman, deliver_outbox, finish, outbox_of, passing_on
 from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.observations import observe_sources
+from klio_dagster.defs.passing_on import PassingOn
 from klio_dagster.defs.planning import Round, next_round, settled_round
 from klio_dagster.defs.recorder import Recorder
 from klio_dagster.defs.requested import partitioned_outside, planned_partitions, wanted_by
@@ -66,7 +68,11 @@ def _telling_of_interrupts() -> Iterator[None]:
 
 @_telling_of_interrupts()
 def execute(
-    context: dg.AssetExecutionContext, group: EntityGroup, store: Store, engine: dict[str, Any]
+    context: dg.AssetExecutionContext,
+    group: EntityGroup,
+    store: Store,
+    engine: dict[str, Any],
+    postman: Postman,
 ) -> None:
     """Compute what the run asks for and is not done yet, and record it.
 
@@ -76,6 +82,7 @@ def execute(
         ConfigError: the request, the store or the engine is configured wrongly.
         EntitiesInFlightError: another process is executing the same run.
         LedgerError: Dagster's log does not work; the next run records what was finished.
+        PubSubError: what is recorded could not be passed on; the next run does that.
         RunError: the driver could not go on; what it finished is recorded.
     """
     started = time.monotonic()
@@ -97,6 +104,7 @@ def execute(
         assets=keys,
         work_id=_work_id(context, group),
         seen=ledger.newest_event(touched),
+        outbox=outbox_of(group, config),
     )
     with Heartbeat(claim) as heartbeat:
         run = Run(
@@ -113,7 +121,7 @@ def execute(
             claim=claim,
             confirm=heartbeat.confirm,
         )
-        summary = _settled_if_it_breaks(run, config.max_wait_s)
+        summary = _settled_if_it_breaks(run, config.max_wait_s, postman)
         report = json.dumps(summary.to_json(context.run.run_id, time.monotonic() - started))
         store.put(summary_path(run.work_id), report.encode())
         claim.close()
@@ -142,14 +150,14 @@ def _settle_the_dead(context: dg.AssetExecutionContext, store: Store, ledger: Le
         context.log.info(f"run {run_id} had died; what it finished is recorded")
 
 
-def _settled_if_it_breaks(run: Run, max_wait_s: float) -> Summary:
+def _settled_if_it_breaks(run: Run, max_wait_s: float, postman: Postman) -> Summary:
     """What comes of the run; whatever breaks it, what was finished is recorded.
 
     Then the entities are free. If even that fails the claim stays, and the next run does both; if
     the claim was lost, another run has done both.
     """
     try:
-        return _under_claim(run, max_wait_s)
+        return _under_claim(run, max_wait_s, postman)
     except LedgerError:  # it was waited for; the next run records what was finished
         raise
     except BaseException:
@@ -164,9 +172,11 @@ def _work_id(context: dg.AssetExecutionContext, group: EntityGroup) -> str:
     return work_id_of(context.run.run_id, None if is_only_op(context) else group.name)
 
 
-def _under_claim(run: Run, max_wait_s: float) -> Summary:
+def _under_claim(run: Run, max_wait_s: float, postman: Postman) -> Summary:
     """Plan, compute and record while the claim holds; a kill at any line loses nothing finished."""
     wanted = wanted_by(run.context, run.group, run.store)
+    passing = passing_on(run, wanted, postman)
+    deliver_outbox(run, passing)
     first = settled_round(run, wanted, run.selected)
     summary = Summary(first.plan, run.group.keys, refusals(first.plan))
     summary.sources = strays(wanted, first.gathered)
@@ -174,7 +184,7 @@ def _under_claim(run: Run, max_wait_s: float) -> Summary:
         run.context.log.info(line)
     run.confirm()
     observe_sources(run.ledger, run.identity, run.group, first.gathered)
-    _carry_out(run, first, summary)
+    _carry_out(run, first, summary, passing)
     # Only now, with all own work recorded, for what others hold.
     waiting = first.plan.waiting()
     deadline = time.monotonic() + max_wait_s
@@ -183,13 +193,15 @@ def _under_claim(run: Run, max_wait_s: float) -> Summary:
         run.context.log.info(line)
         tell.get(_tell_nobody)(f"{line}, at most {max_wait_s:g} s")
     while waiting and (later := next_round(run, wanted, waiting, deadline)):
-        _carry_out(run, later, summary)
+        _carry_out(run, later, summary, passing)
         summary.plan = summary.plan.with_later(later.plan)
         summary.refuse(refusals(later.plan))
         waiting = {e: names for e, names in waiting.items() if e not in later.plan.entities}
         waiting |= later.plan.waiting()
     if summary.has_failures:
         run.store.put(failures_path(run.work_id), summary.failure_lines())
+    run.confirm()
+    finish(run, passing, summary.plan, first.gathered.in_flight)
     return summary
 
 
@@ -204,7 +216,7 @@ def _holders(run: Run, planned: Round) -> str:
     return " and ".join(f"run {run_id}" for run_id in dict.fromkeys(holders))
 
 
-def _carry_out(run: Run, planned: Round, summary: Summary) -> None:
+def _carry_out(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> None:
     """Compute and record one round."""
     before = set(summary.failed_pairs)
     failures = planned_failures(planned.plan, run.group, planned.gathered, run.work_id, time.time)
@@ -216,7 +228,8 @@ def _carry_out(run: Run, planned: Round, summary: Summary) -> None:
     summary.add(failures)
     # At once: they have no receipt that would mark them if the run breaks.
     planned_to_fail = _mark_failed(run, summary, before)
-    _compute(run, planned, summary)
+    passing.planned(planned.plan)
+    _compute(run, planned, summary, passing)
     _mark_failed(run, summary, before | planned_to_fail)
     compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
 
@@ -233,7 +246,7 @@ def _mark_failed(
     return set(failed)
 
 
-def _compute(run: Run, planned: Round, summary: Summary) -> None:
+def _compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> None:
     """Have a driver compute what the plan runs, and record receipts as they come."""
     written = _written(run, planned.plan, planned.gathered)
     if written is None:
@@ -252,6 +265,7 @@ def _compute(run: Run, planned: Round, summary: Summary) -> None:
         say=run.context.log.info,
         watch=watch_progress.get(_nobody),
         confirm=run.confirm,
+        then=passing.recorded,
     )
     carry_out(manifest, run.store, on_receipts=recorder.add, on_output=_print_output)
     recorder.flush()

@@ -7,6 +7,7 @@ from typing import cast
 import dagster as dg
 
 from klio_dagster.core.graph import Chain
+from klio_dagster.core.job import JobId, UpstreamTrigger
 from klio_dagster.errors import ConfigError
 
 _ATTRIBUTE = "__klio_group__"
@@ -24,6 +25,8 @@ class EntityGroup:
         code_versions: of each asset and step.
         sources: source pattern to the spec of its external asset.
         max_entities_per_run: bounds what a backfill puts into one run.
+        job: who the group is in messages; None: named after the project and the group.
+        publish_to: topic that is told of every entity that is recorded; None: nobody is.
     """
 
     name: str
@@ -33,6 +36,13 @@ class EntityGroup:
     code_versions: Mapping[str, str]
     sources: Mapping[str, dg.AssetSpec]
     max_entities_per_run: int
+    job: JobId | None = None
+    publish_to: str | None = None
+
+    @property
+    def upstreams(self) -> Mapping[str, UpstreamTrigger]:
+        """Name of an asset to the job that makes its missing input."""
+        return {asset.name: asset.upstream for asset in self.chain.assets if asset.upstream}
 
     def names_of(self, keys: Iterable[str]) -> list[str]:
         """The assets that have these keys, upstream first."""

@@ -7,6 +7,7 @@ import dagster as dg
 
 from klio_dagster.core.ids import check_id
 
+_FEW = 20
 _AT_ONCE = 20_000  # Dagster binds a value an id, and SQLite takes 32,766
 
 
@@ -29,8 +30,12 @@ def register(instance: dg.DagsterInstance, name: str, entities: Iterable[str]) -
     Raises:
         InvalidEntityIdError: an id breaks the rules; nothing is registered.
     """
-    known = set(registered(instance, name))
-    new = [e for e in dict.fromkeys(check_id(entity) for entity in entities) if e not in known]
+    asked = list(dict.fromkeys(check_id(entity) for entity in entities))
+    if len(asked) <= _FEW:  # a message a second must not read a catalogue of a million each time
+        new = [entity for entity in asked if not instance.has_dynamic_partition(name, entity)]
+    else:
+        known = set(registered(instance, name))
+        new = [entity for entity in asked if entity not in known]
     rest = iter(new)
     while chunk := list(islice(rest, _AT_ONCE)):
         instance.add_dynamic_partitions(name, chunk)

@@ -20,10 +20,10 @@ from klio_dagster.defs.requested import (
     named_entities,
     partitioned_outside,
 )
-from klio_dagster.defs.resource import KlioResource
 from klio_dagster.defs.run_config import rerun_reasons
+from klio_dagster.defs.sensing import graph_of, resource_keys, resource_of
 from klio_dagster.errors import ConfigError
-from klio_dagster.ledger.internals.definitions import job_of_entities, partitions_in
+from klio_dagster.ledger.internals.definitions import job_of_entities
 from klio_dagster.ledger.ledger import ledger_of
 from klio_dagster.store.claims import read_claims
 from klio_dagster.store.layout import request_path
@@ -124,7 +124,7 @@ def build_klio_reconcile_sensor(
     )
 
     def evaluate(context: dg.SensorEvaluationContext, **_resources: object) -> dg.SensorResult:
-        tick = _Tick(context, group, _store(context, assets), named, time.time())
+        tick = _Tick(context, group, resource_of(context, assets).open_store(), named, time.time())
         return tick.result(reasons, most)
 
     return dg.SensorDefinition(
@@ -133,7 +133,7 @@ def build_klio_reconcile_sensor(
         evaluation_fn=evaluate,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
-        required_resource_keys=_resource_keys(assets),
+        required_resource_keys=resource_keys(assets),
         description=f"Asks for what has become missing or stale in '{group.name}', in one run.",
     )
 
@@ -193,7 +193,7 @@ class _Tick:
         return None
 
     def _news(self, rerun_on: frozenset[RerunOn]) -> tuple[Gathered, News]:
-        group, graph = self.group, _graph(self.context)
+        group, graph = self.group, graph_of(self.context)
         request = Request(
             entities=tuple(registered(self.context.instance, group.partitions)), rerun_on=rerun_on
         )
@@ -243,40 +243,3 @@ def _digest(group: EntityGroup, gathered: Gathered, wanted: Sequence[str]) -> st
             record = records.get(entity)
             add(name, record and (record.data_version, record.failed))
     return seen.hexdigest()[:16]
-
-
-def _graph(context: dg.SensorEvaluationContext) -> dict[str, Any]:
-    """Partitions of every asset that the code location defines, by key.
-
-    Raises:
-        ConfigError: the sensor was evaluated without one.
-    """
-    repository = context.repository_def
-    if repository is None:
-        raise ConfigError(
-            "it was evaluated without a code location",
-            where=f"sensor '{context.sensor_name}'",
-            fix="give `definitions=` to build_sensor_context",
-        )
-    return partitions_in(repository.asset_graph)
-
-
-def _resource_keys(assets: dg.AssetsDefinition) -> set[str]:
-    return {key for key in assets.required_resource_keys if key != "io_manager"}
-
-
-def _store(context: dg.SensorEvaluationContext, assets: dg.AssetsDefinition) -> Store:
-    """The store of the resource that the group's op gets.
-
-    Raises:
-        ConfigError: it gets none.
-    """
-    for key in sorted(_resource_keys(assets)):
-        resource = getattr(context.resources, key)
-        if isinstance(resource, KlioResource):
-            return resource.open_store()
-    raise ConfigError(
-        "its function takes no KlioResource",
-        where=f"sensor '{context.sensor_name}'",
-        fix="add a parameter `klio: KlioResource` to the group's function",
-    )

@@ -27,6 +27,7 @@ class Recorder:
         say: takes a line for the run's log, every few seconds.
         watch: told after each batch, for a live bar.
         confirm: returns if the run may still write.
+        then: told of receipts once they are recorded.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Recorder:
         say: Callable[[str], None],
         watch: Callable[[Progress], None],
         confirm: Callable[[], None],
+        then: Callable[[Sequence[Receipt]], None],
     ) -> None:
         self._ledger = ledger
         self._run = run
@@ -47,6 +49,7 @@ class Recorder:
         self._say = say
         self._watch = watch
         self._confirm = confirm
+        self._then = then
         self._held: list[Receipt] = []
         self._held_since = self._said_at = time.monotonic()
         self._hold_s = _LONGEST_HELD_S
@@ -73,6 +76,7 @@ class Recorder:
             started = time.monotonic()
             self._ledger.record(self._run, self._held)
             self._summary.add(self._held)
+            self._then(self._held)
             self._held = []
             took = time.monotonic() - started
             self._hold_s = max(_LONGEST_HELD_S, _HELD_FOR_A_FLUSH * took)

@@ -8,12 +8,15 @@ from typing import Any
 import dagster as dg
 
 from klio_dagster.core.ids import id_problem
+from klio_dagster.core.letter import Asked
 from klio_dagster.core.request import Request, RerunOn
 from klio_dagster.core.state import State
 from klio_dagster.core.wording import did_you_mean
 from klio_dagster.defs.group import EntityGroup
+from klio_dagster.defs.partitions import register
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.errors import ConfigError
+from klio_dagster.store.inbox import Batch, read_batch
 from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.store import Store
 
@@ -30,11 +33,15 @@ class Wanted:
         request: the entities to plan.
         state: of these only the ones in this state are meant; None: all of them.
         is_catalogue: the entities are those of the whole catalogue.
+        batch: the messages that ask; None in a run that nobody asked for by messages.
+        asked: what they ask, entity by entity.
     """
 
     request: Request
     state: State | None = None
     is_catalogue: bool = False
+    batch: Batch | None = None
+    asked: Sequence[Asked] = ()
 
 
 def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Store) -> Wanted:
@@ -44,6 +51,8 @@ def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Stor
         ConfigError: nothing is asked for, or an entity is not in the catalogue.
     """
     config = KlioRunConfig(**dict(context.op_execution_context.op_config or {}))
+    if config.manifest is not None and (batch := Batch.at(config.manifest)):
+        return _asked_by(batch, config, group, store, context.instance)
     partitions = _partitions(context)
     known = context.instance.get_dynamic_partitions(group.partitions)
     if config.manifest is not None:
@@ -62,6 +71,48 @@ def wanted_by(context: dg.AssetExecutionContext, group: EntityGroup, store: Stor
         return Wanted(_request(config, in_catalogue(asked, known, group.partitions, store)))
     state = None if asked == "all" else State(asked)
     return Wanted(_request(config, partitions or known), state, is_catalogue=not partitions)
+
+
+def _asked_by(
+    batch: Batch,
+    config: KlioRunConfig,
+    group: EntityGroup,
+    store: Store,
+    instance: dg.DagsterInstance,
+) -> Wanted:
+    """What a batch of messages asks for; nothing if somebody else has settled it."""
+    asked = read_batch(store, batch) or []
+    register_asked(instance, group.partitions, asked, store)
+    return Wanted(request_of(asked, _rerun_on(config)), batch=batch, asked=asked)
+
+
+def request_of(asked: Sequence[Asked], rerun_on: frozenset[RerunOn]) -> Request:
+    """The request that messages make."""
+    return Request(
+        entities=tuple(each.entity for each in asked),
+        forced=frozenset(each.entity for each in asked if each.force),
+        pinged=frozenset(each.entity for each in asked if each.ping),
+        may_ask_upstream=frozenset(each.entity for each in asked if each.letters),
+        rerun_on=rerun_on,
+    )
+
+
+def register_asked(
+    instance: dg.DagsterInstance, catalogue: str, asked: Iterable[Asked], store: Store
+) -> int:
+    """Register the entities that messages name, but for those that were taken down.
+
+    Returns:
+        How many are new.
+
+    Raises:
+        ConfigError: the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    removed = removed_entities(store)
+    # A message only follows an entity's way; it does not begin one.
+    named = [each.entity for each in asked if each.entity not in removed and not each.ping]
+    return register(instance, catalogue, named) if named else 0
 
 
 def entity_run_tags(entities: str) -> dict[str, str]:
@@ -187,8 +238,12 @@ def _request(config: KlioRunConfig, entities: Sequence[str]) -> Request:
     return Request(
         entities=tuple(entities),
         force=config.force,
-        rerun_on=frozenset(RerunOn(reason) for reason in config.rerun_on),
+        rerun_on=_rerun_on(config),
     )
+
+
+def _rerun_on(config: KlioRunConfig) -> frozenset[RerunOn]:
+    return frozenset(RerunOn(reason) for reason in config.rerun_on)
 
 
 def _listed(store: Store, path: str) -> list[str]:

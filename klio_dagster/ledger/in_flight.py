@@ -67,9 +67,9 @@ def in_flight(
     pairs: dict[tuple[str, str], ClaimState] = {}
     receipts: list[Receipt] = []
     for state in claims:
-        finished = fold(_finished(store, state.claim.work_id))
+        finished = fold(all_receipts(store, state.claim.work_id))
         receipts.extend(finished.values())
-        for pair in _held(store, state.claim, entities):
+        for pair in held_pairs(store, state.claim, entities):
             if pair not in finished:
                 pairs.setdefault(pair, state)  # the one that goes first comes first
     return InFlight(claims, pairs, receipts, seen_by(claims))
@@ -110,14 +110,22 @@ def finished_receipts(store: Store, work_id: str) -> Iterator[Receipt]:
         yield from receipts
 
 
-def _finished(store: Store, work_id: str) -> Iterator[Receipt]:
-    """All receipts of a live run: it compacts them a moment before it gives its claim up."""
+def all_receipts(store: Store, work_id: str) -> Iterator[Receipt]:
+    """All receipts of a live run: it compacts them a moment before it gives its claim up.
+
+    Raises:
+        ConfigError: the store is not a local folder.
+    """
     yield from finished_receipts(store, work_id)
     yield from compacted(store, work_id)  # after the parts, which are removed once this is written
 
 
-def _held(store: Store, claim: Claim, entities: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The pairs of a claim; until it has a manifest it holds every entity of its assets."""
+def held_pairs(store: Store, claim: Claim, entities: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The pairs of a claim; until it has a manifest it holds every entity of its assets.
+
+    Raises:
+        ObjectNotFoundError: a part of its manifest is gone.
+    """
     head = store.get_or_none(claim.manifest) if claim.manifest else None
     if head is None:
         yield from ((asset, entity) for entity in entities for asset in claim.assets)

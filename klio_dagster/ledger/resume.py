@@ -1,6 +1,7 @@
 """Runs that died: what they finished is written to the ledger before anybody plans."""
 
 import time
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
@@ -11,7 +12,7 @@ from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Records
 from klio_dagster.errors import StoreFullError
 from klio_dagster.ledger.events import RunIdentity
-from klio_dagster.ledger.in_flight import finished_receipts
+from klio_dagster.ledger.in_flight import all_receipts, finished_receipts, held_pairs
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claim import Claim, ClaimState
 from klio_dagster.store.claims import (
@@ -21,6 +22,7 @@ from klio_dagster.store.claims import (
 )
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import clean_leftovers
+from klio_dagster.store.outbox import leave, published
 from klio_dagster.store.receipts import compact, compacted
 from klio_dagster.store.settling import settling
 from klio_dagster.store.store import Store
@@ -109,6 +111,24 @@ def settle(store: Store, ledger: Ledger, run: RunIdentity, claim: Claim) -> None
     known = {(receipt.pair, receipt.finished_at) for receipt in found}
     late = [r for r in compacted(store, work_id) if (r.pair, r.finished_at) not in known]
     _record(ledger, run, claim, late)
+    if claim.outbox:
+        leave(store, claim.outbox, work_id, _to_be_passed_on(store, claim))
+
+
+def _to_be_passed_on(store: Store, claim: Claim) -> list[str]:
+    """The entities a work has finished whole and not passed on, in no particular order.
+
+    One that it finished in part is passed on by the run that computes the rest.
+    """
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for asset, entity in held_pairs(store, claim, ()):
+        wanted[entity].add(asset)
+    done: defaultdict[str, set[str]] = defaultdict(set)
+    for (asset, entity), receipt in fold(all_receipts(store, claim.work_id)).items():
+        if receipt.failure is None:
+            done[entity].add(asset)
+    passed_on = published(store, claim.work_id)
+    return [e for e, assets in wanted.items() if assets <= done[e] and e not in passed_on]
 
 
 def _record(ledger: Ledger, run: RunIdentity, claim: Claim, receipts: Sequence[Receipt]) -> None:

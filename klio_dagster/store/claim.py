@@ -27,6 +27,8 @@ class Claim:
         job_id: the job at a remote service; None for local engines.
         seen: where the newest event of the assets stood in the ledger when it was opened: what this
             work finishes is newer, whatever the clocks say.
+        outbox: name of the group whose entities have to be passed on once they are recorded; empty
+            where nobody is told, or where a batch of the inbox sees to it.
     """
 
     work_id: str
@@ -39,6 +41,7 @@ class Claim:
     engine: str
     job_id: str | None
     seen: int = 0
+    outbox: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,7 @@ def open_claim(
     engine: str = "local",
     job_id: str | None = None,
     seen: int = 0,
+    outbox: str = "",
     monotonic: Clock = passed_s,
 ) -> OpenClaim:
     """Write a claim of this process. From then on every run that plans sees it.
@@ -182,6 +183,7 @@ def open_claim(
         engine: what executes the run's job.
         job_id: the job at a remote service.
         seen: where the newest event of the assets stands in the ledger.
+        outbox: the group whose entities have to be passed on if we die before we did.
         monotonic: seconds; goes on while the process or the machine is stopped.
 
     Raises:
@@ -200,6 +202,7 @@ def open_claim(
         engine=engine,
         job_id=job_id,
         seen=seen,
+        outbox=outbox,
     )
     if not store.put_if_absent(claim_path(claim.work_id), encoded(claim)):
         raise EntitiesInFlightError(

@@ -1,0 +1,268 @@
+"""What a run passes on: the message of every entity once it is recorded, at least once.
+
+The order of the durable steps, of each of which a kill repeats what comes after:
+
+1. the ledger knows the entity (whoever calls `recorded` has seen to that);
+2. its messages are published;
+3. a receipt says so;
+4. messages of what failed are held, of what waits for its input are put aside;
+5. the batch leaves the inbox.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from klio_dagster.core.job import JobId, UpstreamTrigger
+from klio_dagster.core.letter import Asked, Letter
+from klio_dagster.core.plan import Decision, Plan
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.defs.group import EntityGroup
+from klio_dagster.message import Message, decode, encode, extended, new_message, request_upstream
+from klio_dagster.pubsub.publish import Outgoing
+from klio_dagster.store.inbox import Batch, put_batch, read_batch, remove_batch
+from klio_dagster.store.kept import (
+    Waiting,
+    held,
+    held_entities,
+    hold,
+    joined,
+    put_waiting,
+    waiting_for,
+)
+from klio_dagster.store.outbox import forget_published, left_behind, published, put_published
+from klio_dagster.store.store import Store
+
+Clock = Callable[[], float]
+
+
+class Post(Protocol):
+    """What publishes messages."""
+
+    def publish(self, topic: str, messages: Sequence[Outgoing]) -> None:
+        """Publish all of them; returns once each is confirmed."""
+        ...
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a run is with an entity."""
+
+    left: int = 0
+    """Outputs to be computed that have no receipt yet."""
+    ran: bool = False
+    failed: bool = False
+    waits: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        return not (self.left or self.failed or self.waits)
+
+
+class PassingOn:
+    """The messages of one run of one group, or of a batch that needs no run.
+
+    Args:
+        store: where messages are kept.
+        group: the group; its `publish_to` is the topic.
+        job: who we are in the audit log.
+        post: makes what publishes; asked once there is something to publish.
+        topic: where messages go; None: nobody is told.
+        work: id of the batch, or of the run's work.
+        batch: what the run was asked for by messages; None for a run without any.
+        asked: its lines.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        group: EntityGroup,
+        job: JobId,
+        post: Callable[[], Post],
+        topic: str | None,
+        work: str,
+        batch: Batch | None = None,
+        asked: Sequence[Asked] = (),
+        clock: Clock = time.time,
+    ) -> None:
+        self._store = store
+        self._group = group
+        self._job = job
+        self._make_post = post
+        self._post: Post | None = None
+        self._topic = topic
+        self._work = work
+        self._batch = batch
+        self._asked: Mapping[str, Asked] = {each.entity: each for each in asked}
+        self._clock = clock
+        self._held: dict[str, str] = held_entities(store, group.name)
+        self._progress: dict[str, _Progress] = {}
+        self._published = published(store, work) if topic and batch else set[str]()
+        self._receipts = len(self._published)
+        # A run without messages, topic or held ones keeps no book at all.
+        self._is_needed = bool(topic or batch or self._held)
+
+    def planned(self, plan: Plan) -> None:
+        """Take in what a round computes; what it only skips is passed on at once."""
+        if not self._is_needed:
+            return
+        now = [entity for entity in plan.entities if self._note(plan, entity).is_done]
+        self._pass_on(entity for entity in now if entity in self._asked or entity in self._held)
+
+    def recorded(self, receipts: Iterable[Receipt]) -> None:
+        """Take in what the ledger knows now; what is whole is passed on."""
+        if not self._is_needed:
+            return
+        done: list[str] = []
+        for receipt in receipts:
+            progress = self._progress.get(receipt.entity)
+            if progress is None or receipt.is_look:
+                continue
+            progress.left -= 1
+            progress.failed |= receipt.failure is not None
+            if progress.is_done:
+                done.append(receipt.entity)
+        self._pass_on(done)
+
+    def deliver_outbox(self) -> None:
+        """Pass on what runs had recorded that died before they did.
+
+        Raises:
+            PubSubError: it cannot be published now; it stays in the outbox.
+        """
+        for path, entities in left_behind(self._store, self._group.name):
+            if self._topic is not None:
+                self._send(entities)
+            self._let_go(entities)
+            self._store.delete(path)
+
+    def finish(
+        self,
+        plan: Plan,
+        waits_for: Mapping[str, Collection[str]],
+        before_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Put aside the messages of what is not done, and take the batch out of the inbox.
+
+        What waits for another run stays in it.
+
+        Args:
+            plan: of the whole run.
+            waits_for: entity to the work ids of those that hold it.
+            before_waiting: called before a part of the batch is left in the inbox.
+        """
+        if self._batch is not None:
+            left = self._left(plan, waits_for)
+            # Somebody else may have settled it meanwhile; then there is nothing to be left.
+            if left and read_batch(self._store, self._batch) is not None:
+                before_waiting()
+                put_batch(self._store, self._batch, left)
+                return
+            remove_batch(self._store, self._batch)
+        forget_published(self._store, self._work)
+
+    def _note(self, plan: Plan, entity: str) -> _Progress:
+        """How far we are with an entity, a round being planned."""
+        decisions = [verdicts[entity].decision for verdicts in plan.verdicts.values()]
+        progress = self._progress.setdefault(entity, _Progress())
+        progress.left += decisions.count(Decision.RUN)
+        progress.ran |= Decision.RUN in decisions
+        progress.failed |= Decision.FAIL in decisions or Decision.REFUSE in decisions
+        progress.waits = Decision.WAIT in decisions
+        return progress
+
+    def _pass_on(self, entities: Iterable[str]) -> None:
+        due = [e for e in dict.fromkeys(entities) if e not in self._published]
+        if not due:
+            return
+        if self._topic is not None:
+            self._send(due)
+            self._published.update(due)
+            self._receipts += 1
+            put_published(self._store, self._work, self._receipts, due)
+        self._let_go(due)
+
+    def _let_go(self, entities: Iterable[str]) -> None:
+        """Hold the messages of entities no longer."""
+        self._store.delete_many(self._held.pop(e) for e in entities if e in self._held)
+
+    def _send(self, entities: Iterable[str]) -> None:
+        """Publish the messages of entities, with us in their audit log."""
+        assert self._topic is not None
+        now = self._clock()
+        self._publish(
+            self._topic,
+            [
+                extended(message, self._job, now)
+                for entity in entities
+                for message in self._messages(entity)
+            ],
+        )
+
+    def _publish(self, topic: str, messages: Sequence[Message]) -> None:
+        if self._post is None:
+            self._post = self._make_post()
+        self._post.publish(topic, [Outgoing(encode(message)) for message in messages])
+
+    def _messages(self, entity: str) -> list[Message]:
+        """What is said of an entity: what its messages were, or something new."""
+        letters: tuple[Letter, ...] = ()
+        if entity in self._asked:
+            letters = self._asked[entity].letters
+        if entity in self._held:
+            letters = joined(held(self._store, self._group.name, entity), letters)
+        said = dict.fromkeys(letter.forward for letter in letters if letter.forward)
+        return [decode(data, job=self._job) for data in said] or [new_message(entity)]
+
+    def _left(self, plan: Plan, waits_for: Mapping[str, Collection[str]]) -> list[Asked]:
+        """What of the batch waits for other runs; the rest is held or put aside here."""
+        requested = plan.requested()
+        waiting = plan.waiting()
+        left: list[Asked] = []
+        for entity, asked in self._asked.items():
+            progress = self._progress.get(entity)
+            if entity in requested:
+                self._request(asked, requested[entity])
+            elif entity in waiting or progress is None:
+                left.append(asked.waiting_for(tuple(waits_for.get(entity, ()))))
+            elif progress.failed and not _is_refused(plan, entity):
+                hold(self._store, self._group.name, asked)
+        return left
+
+    def _request(self, asked: Asked, name: str) -> None:
+        """Ask upstream for a missing input, once, and let the messages wait for it."""
+        assert self._batch is not None
+        key, trigger = self._group.keys[name], self._group.upstreams[name]
+        waiting = waiting_for(self._store, key, asked.entity)
+        if waiting is None:
+            waiting = Waiting(
+                asset=key,
+                sensor=self._batch.sensor,
+                since=self._clock(),
+                is_requested=False,
+                asked=replace(asked, waits_for=()),
+            )
+        else:
+            letters = joined(waiting.asked.letters, asked.letters)
+            force = waiting.asked.force or asked.force
+            waiting = replace(
+                waiting, asked=replace(waiting.asked, letters=letters, force=force, ping=False)
+            )
+        put_waiting(self._store, waiting)
+        if not waiting.is_requested:
+            self._publish(trigger.topic, self._requests(asked, trigger))
+            put_waiting(self._store, replace(waiting, is_requested=True))
+
+    def _requests(self, asked: Asked, trigger: UpstreamTrigger) -> list[Message]:
+        """The message that asks; the mode of the first one with a mode is kept."""
+        original = decode(asked.letters[0].forward, job=self._job)
+        request = request_upstream(original, self._job, trigger.job)
+        return [extended(request, self._job, self._clock())]
+
+
+def _is_refused(plan: Plan, entity: str) -> bool:
+    """Taken down: nobody keeps its messages."""
+    return any(v[entity].decision is Decision.REFUSE for v in plan.verdicts.values())

@@ -1,0 +1,196 @@
+"""From Pub/Sub to the inbox: every message decoded, kept, and only then acknowledged."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from klio_dagster.core.ids import id_problem
+from klio_dagster.core.job import JobId
+from klio_dagster.core.letter import Asked, Letter
+from klio_dagster.errors import KlioError, MessageError, PubSubError
+from klio_dagster.message import Decoder, Dropped, Message, accepts, decode
+from klio_dagster.pubsub.pull import Received, Subscription
+from klio_dagster.store.inbox import Batch, write_batch
+from klio_dagster.store.store import Store
+from klio_dagster.streaming.bury import put_all
+from klio_dagster.streaming.dead_letter import DeadLetter
+from klio_dagster.streaming.filling import Filling
+
+TIME_BUDGET_S = 20.0
+_AT_ONCE = 1000
+
+
+@dataclass(slots=True)
+class Taken:
+    """What came of the messages of a tick, counted."""
+
+    pulled: int = 0
+    accepted: int = 0
+    merged: int = 0
+    dropped: Counter[str] = field(default_factory=Counter[str])
+    dead: Counter[str] = field(default_factory=Counter[str])
+    oldest: float | None = None
+
+
+@dataclass(slots=True)
+class Intake:
+    """Takes messages in, batch by batch.
+
+    The order of its durable steps is the promise: a batch, and the dead letters beside it, are
+    written before anything of them is acknowledged.
+
+    Args:
+        store: that of the assets.
+        group: name of the group.
+        sensor: name of the sensor.
+        job: who we are to senders.
+        decoder: what their bytes are.
+        removed: entities that were taken down.
+        filling: how large a batch may be.
+        clock: seconds since 1970.
+    """
+
+    store: Store
+    group: str
+    sensor: str
+    job: JobId
+    decoder: Decoder
+    removed: Collection[str]
+    filling: Filling
+    clock: Callable[[], float] = time.time
+    taken: Taken = field(default_factory=Taken)
+    batches: list[Batch] = field(default_factory=list[Batch])
+    _done: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    _dead: list[DeadLetter] = field(default_factory=list[DeadLetter])
+    _received: list[Received] = field(default_factory=list[Received])
+    _subscription: Subscription | None = None
+
+    def pull(self, subscription: Subscription, most_batches: int, until: float) -> None:
+        """Take in what a subscription has, until it is empty.
+
+        Args:
+            subscription: is asked.
+            most_batches: how many batches there is room for in the inbox.
+            until: when to stop, by the monotonic clock.
+
+        Raises:
+            PubSubError: Pub/Sub does not answer; what was taken in is in the inbox.
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: the store did not answer or is full.
+        """
+        self._subscription = subscription
+        with subscription.leased():
+            try:
+                while len(self.batches) < most_batches and time.monotonic() < until:
+                    received = subscription.pull(min(_AT_ONCE, self.filling.most))
+                    if not received:
+                        break
+                    for each in received:
+                        self._take(each, most_batches)
+                self.flush()
+            except KlioError:
+                # What is in no batch comes again at once, and not when its lease has run out.
+                with suppress(PubSubError):
+                    subscription.release(self._received)
+                raise
+
+    def add(self, letter: Letter, done: Callable[[], None]) -> None:
+        """Take in a message that is kept elsewhere.
+
+        Args:
+            letter: the message.
+            done: called once it is in the inbox, to let go of it there.
+        """
+        self._done.append(done)
+        self._sort(letter)
+
+    def resume(self, asked: Asked, done: Callable[[], None]) -> None:
+        """Take in again what had been accepted.
+
+        Args:
+            asked: what has waited.
+            done: called once it is in the inbox.
+        """
+        self._done.append(done)
+        for letter in asked.letters:
+            self.filling.add(letter, decode(letter.forward, job=self.job))
+
+    def flush(self) -> None:
+        """Write what was taken in to the inbox, then acknowledge it.
+
+        Raises:
+            PubSubError: it cannot be acknowledged, and will come again.
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: the store did not answer or is full.
+        """
+        asked = list(self.filling.seal())
+        dead, self._dead = self._dead, []
+        put_all(self.store, dead)
+        if asked:
+            self.batches.append(write_batch(self.store, self.sensor, asked, clock=self.clock))
+        done, self._done = self._done, []
+        for let_go in done:
+            let_go()
+        if self._subscription is not None and self._received:
+            received, self._received = self._received, []
+            self._subscription.acknowledge(received)
+
+    def _take(self, received: Received, most_batches: int) -> None:
+        self.taken.pulled += 1
+        at = received.published_at
+        self.taken.oldest = at if self.taken.oldest is None else min(self.taken.oldest, at)
+        letter = Letter(
+            data=received.data,
+            attributes=received.attributes,
+            message_id=received.message_id,
+            published_at=at,
+        )
+        if not self.filling.has_room(len(letter.data)):
+            self.flush()
+        if len(self.batches) >= most_batches:
+            assert self._subscription is not None
+            self._subscription.release([received])  # no room: somebody else may have some
+            return
+        self._received.append(received)
+        self._sort(letter)
+
+    def _sort(self, letter: Letter) -> None:
+        """Where a message belongs: into the batch, to the dead letters, or nowhere."""
+        try:
+            message = self.decoder(letter.data, letter.attributes, self.job)
+        except MessageError as error:
+            self._bury(letter, "undecodable", error.what)
+            return
+        accepted = message if isinstance(message, Dropped) else accepts(message, self.job)
+        if isinstance(accepted, Dropped):
+            self.taken.dropped[accepted.reason] += 1
+            return
+        self._accept(letter, accepted.message)
+
+    def _accept(self, letter: Letter, message: Message) -> None:
+        problem = id_problem(message.entity_id)
+        if problem is not None:
+            self._bury(letter, "invalid_id", problem)
+        elif message.entity_id in self.removed:
+            self._bury(letter, "removed", "the entity was taken down", message.entity_id)
+        elif self.filling.add(letter, message):
+            self.taken.accepted += 1
+        else:
+            self.taken.merged += 1
+
+    def _bury(self, letter: Letter, reason: str, error: str, entity: str | None = None) -> None:
+        self.taken.dead[reason] += 1
+        self._dead.append(
+            DeadLetter(
+                group=self.group,
+                sensor=self.sensor,
+                entity=entity,
+                reason=reason,
+                error=error,
+                at=self.clock(),
+                attempts=0,
+                letter=letter,
+            )
+        )

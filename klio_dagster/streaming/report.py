@@ -1,0 +1,60 @@
+"""What a tick did, in one line."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from klio_dagster.core.letter import Asked
+from klio_dagster.errors import PubSubError
+from klio_dagster.streaming.intake import Taken
+
+
+@dataclass(slots=True)
+class Report:
+    """Counts of one tick.
+
+    Args:
+        taken: of the messages that came.
+        registered: entities that are new in the catalogue.
+        up_to_date: entities that were passed on without a run.
+        requested: runs.
+        depth: batches in the inbox when the tick ends.
+        oldest: when the oldest message was sent that is still asked for, seconds since 1970.
+        is_full: nothing was pulled: as many batches are unfinished as may be.
+        error: what kept messages from being pulled or passed on.
+    """
+
+    taken: Taken = field(default_factory=Taken)
+    registered: int = 0
+    up_to_date: int = 0
+    requested: int = 0
+    depth: int = 0
+    oldest: float | None = None
+    is_full: bool = False
+    error: PubSubError | None = None
+
+    def see(self, asked: Sequence[Asked]) -> None:
+        """Take in what a batch asks for."""
+        sent = [x.published_at for each in asked for x in each.letters if x.published_at]
+        self.oldest = min([*sent, *([] if self.oldest is None else [self.oldest])], default=None)
+
+    def __str__(self) -> str:
+        taken = self.taken
+        parts = [f"pulled {taken.pulled:,}"]
+        if self.is_full:
+            parts = [f"nothing pulled: {self.depth:,} batches are unfinished"]
+        parts += [f"accepted {taken.accepted:,}"]
+        parts += [f"merged {taken.merged:,}"] if taken.merged else []
+        parts += [f"dropped {n:,} ({reason})" for reason, n in sorted(taken.dropped.items())]
+        parts += [f"dead-lettered {n:,} ({reason})" for reason, n in sorted(taken.dead.items())]
+        parts += [
+            f"new entities {self.registered:,}",
+            f"up to date {self.up_to_date:,}",
+            f"runs requested {self.requested:,}",
+            f"inbox {self.depth:,}",
+        ]
+        if self.oldest is not None:
+            parts.append(f"oldest message {max(0.0, time.time() - self.oldest):.0f} s")
+        if self.error is not None:
+            parts.append(str(self.error))
+        return ", ".join(parts)

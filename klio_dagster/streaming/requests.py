@@ -1,0 +1,155 @@
+"""Which batches of the inbox a tick asks for: those that no live run works on."""
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from klio_dagster.defs.messages import WAITED_TAG
+from klio_dagster.store.claims import read_claims
+from klio_dagster.store.inbox import Batch
+from klio_dagster.store.store import Store
+
+BATCH_TAG = "klio/batch"
+ATTEMPT_TAG = "klio/attempt"
+MOST_ATTEMPTS = 5
+_PAUSES_S = (0.0, 15.0, 60.0, 240.0)  # before the second attempt, the third, and so on
+_TO_CLAIM_S = 300.0  # a run that was launched holds its claim by then, or never will
+_NOT_ENDED = frozenset(
+    {
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands with a batch.
+
+    Args:
+        number: of the run to be requested next; the runs of a batch are counted from 1.
+        attempts: how many of its runs ended without settling it.
+        live: id of a run that works on it, or will.
+        rests_until: not asked for before, seconds since 1970.
+        last: id of the last of its runs.
+        has_waited: the last one ended because other runs hold its entities.
+    """
+
+    number: int = 1
+    attempts: int = 0
+    live: str | None = None
+    rests_until: float = 0.0
+    last: str | None = None
+    has_waited: bool = False
+
+    @property
+    def is_given_up(self) -> bool:
+        """It was tried often enough."""
+        return self.live is None and self.attempts >= MOST_ATTEMPTS
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """What is known of runs beside what Dagster says of them.
+
+    Args:
+        claims: run id to whether its claim is alive.
+        now: seconds since 1970.
+    """
+
+    claims: Mapping[str, bool]
+    now: float
+
+    @classmethod
+    def of(cls, store: Store) -> "Liveness":
+        """As the claims in the store tell it.
+
+        Raises:
+            ConfigError: a claim cannot be read.
+            StoreUnavailableError: the store did not answer.
+        """
+        claims = {state.claim.run_id: state.is_alive for state in read_claims(store)}
+        return cls(claims, time.time())
+
+    def is_live(self, record: dg.RunRecord) -> bool:
+        """Whether a run works, or will.
+
+        One that was killed stays "started" until the next one buries it.
+        """
+        run = record.dagster_run
+        if run.status not in _NOT_ENDED:
+            return False
+        if run.status is dg.DagsterRunStatus.QUEUED:
+            return True
+        claimed = self.claims.get(run.run_id)
+        if claimed is not None:
+            return claimed
+        # An hour from now is as long ago: the clock was set back.
+        return abs(self.now - record.update_timestamp.timestamp()) < _TO_CLAIM_S
+
+
+def standings(
+    instance: dg.DagsterInstance, store: Store, batches: Sequence[Batch]
+) -> dict[Batch, Standing]:
+    """How it stands with batches, in one look at Dagster's runs.
+
+    Raises:
+        ConfigError: a claim cannot be read.
+        StoreUnavailableError: the store did not answer.
+    """
+    if not batches:
+        return {}
+    wanted = dg.RunsFilter(tags={BATCH_TAG: [batch.id for batch in batches]})
+    by_batch: dict[str, list[dg.RunRecord]] = {}
+    for record in instance.get_run_records(wanted):
+        by_batch.setdefault(record.dagster_run.tags[BATCH_TAG], []).append(record)
+    liveness = Liveness.of(store) if by_batch else Liveness({}, time.time())
+    return {batch: standing(by_batch.get(batch.id, ()), liveness) for batch in batches}
+
+
+def standing(records: Iterable[dg.RunRecord], liveness: Liveness) -> Standing:
+    """How it stands with a batch, by its runs."""
+    records = sorted(records, key=_number)
+    if not records:
+        return Standing()
+    live = next((r.dagster_run.run_id for r in records if liveness.is_live(r)), None)
+    attempts = sum(not _has_waited(record) for record in records)
+    last = records[-1]
+    pause_s = _PAUSES_S[min(attempts, len(_PAUSES_S)) - 1] if attempts else 0.0
+    return Standing(
+        number=_number(last) + 1,
+        attempts=attempts,
+        live=live,
+        rests_until=0.0 if _has_waited(last) else last.update_timestamp.timestamp() + pause_s,
+        last=last.dagster_run.run_id,
+        has_waited=_has_waited(last),
+    )
+
+
+def still_held(liveness: Mapping[str, bool], works: Collection[str]) -> bool:
+    """Whether one of the works that were waited for goes on.
+
+    Args:
+        liveness: work id to whether its claim is alive.
+        works: work ids.
+    """
+    return any(liveness.get(work, False) for work in works)
+
+
+def run_key(batch: Batch, number: int) -> str:
+    """Names the request of a run; Dagster takes each once."""
+    return f"{batch.id}/{number}"
+
+
+def _number(record: dg.RunRecord) -> int:
+    told = record.dagster_run.tags.get(ATTEMPT_TAG, "")
+    return int(told) if told.isdecimal() else 0
+
+
+def _has_waited(record: dg.RunRecord) -> bool:
+    return record.dagster_run.tags.get(WAITED_TAG) == "true"

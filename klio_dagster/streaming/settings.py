@@ -1,0 +1,71 @@
+"""What a message sensor is made with, and where others find it again: in its metadata."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from klio_dagster.core.request import RerunOn
+from klio_dagster.defs.group import EntityGroup
+from klio_dagster.defs.pubsub import KlioPubSubResource
+from klio_dagster.errors import ConfigError
+from klio_dagster.message import Decoder
+
+SUBSCRIPTION = "klio/subscription"
+GROUP = "klio/group"
+_WHERE = "build_klio_pubsub_sensor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorSettings:
+    """Options of one message sensor, checked.
+
+    Args:
+        name: of the sensor and of the job it requests.
+        group: whose entities are asked for.
+        subscription: short name or full path.
+        pubsub: Pub/Sub's settings; None: those of the group's `KlioResource`.
+        decoder: what messages are.
+        max_messages: of one batch, >= 1.
+        max_bytes: of one batch, >= 1.
+        max_inbox_batches: nothing is pulled while so many are unfinished, >= 1.
+        rerun_on: which changes make finished work stale.
+        priority: of its runs in Dagster's queue.
+
+    Raises:
+        ConfigError: a number is below 1, or the subscription has no name.
+    """
+
+    name: str
+    group: EntityGroup
+    subscription: str
+    pubsub: KlioPubSubResource | None
+    decoder: Decoder
+    max_messages: int
+    max_bytes: int
+    max_inbox_batches: int
+    rerun_on: frozenset[RerunOn]
+    priority: int
+
+    def __post_init__(self) -> None:
+        for name in ("max_messages", "max_bytes", "max_inbox_batches"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ConfigError(f"{name} is {value}", where=_WHERE, fix="use 1 or more")
+        if not self.subscription:
+            raise ConfigError("subscription is empty", where=_WHERE, fix="name a subscription")
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What people and commands read of the sensor."""
+        return {SUBSCRIPTION: self.subscription, GROUP: self.group.name}
+
+
+def message_sensors(sensors: Sequence[dg.SensorDefinition]) -> dict[str, tuple[str, str]]:
+    """Name of each message sensor to the group and the subscription it is for."""
+    found: dict[str, tuple[str, str]] = {}
+    for sensor in sensors:
+        told = {key: str(getattr(value, "value", value)) for key, value in sensor.metadata.items()}
+        if SUBSCRIPTION in told and GROUP in told:
+            found[sensor.name] = (told[GROUP], told[SUBSCRIPTION])
+    return found

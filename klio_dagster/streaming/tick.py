@@ -1,0 +1,283 @@
+"""One tick of a message sensor: the order of its durable steps.
+
+1. Messages are pulled, decoded and sorted; batches and dead letters are written to the store.
+2. Then they are acknowledged.
+3. Their entities are registered as partitions.
+4. Batches that need no run are passed on and removed; of each other that no live run works on one
+   run is requested.
+
+A kill at any point loses nothing: what is not acknowledged comes again, and what is in the inbox is
+asked for by the next tick.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from klio_dagster.core.job import JobId
+from klio_dagster.core.letter import Asked
+from klio_dagster.core.plan import Decision
+from klio_dagster.defs.knowledge import gather, held_by_others
+from klio_dagster.defs.messages import JOB_TAG, job_of, passing
+from klio_dagster.defs.metadata import metadata_of
+from klio_dagster.defs.passing_on import PassingOn
+from klio_dagster.defs.pubsub import KlioPubSubResource
+from klio_dagster.defs.requested import (
+    Wanted,
+    entity_run_tags,
+    partitioned_outside,
+    register_asked,
+    request_of,
+)
+from klio_dagster.defs.sensing import graph_of
+from klio_dagster.errors import PubSubError
+from klio_dagster.ledger.ledger import Ledger, ledger_of
+from klio_dagster.pubsub.settings import subscription_path
+from klio_dagster.store.claims import read_claims
+from klio_dagster.store.inbox import Batch, list_batches, read_batch, remove_batch
+from klio_dagster.store.removed import removed_entities
+from klio_dagster.store.store import Store
+from klio_dagster.streaming.bury import put_all
+from klio_dagster.streaming.dead_letter import DeadLetter
+from klio_dagster.streaming.filling import Filling
+from klio_dagster.streaming.intake import TIME_BUDGET_S, Intake
+from klio_dagster.streaming.replays import replays
+from klio_dagster.streaming.report import Report
+from klio_dagster.streaming.requests import (
+    ATTEMPT_TAG,
+    BATCH_TAG,
+    MOST_ATTEMPTS,
+    Standing,
+    run_key,
+    standings,
+)
+from klio_dagster.streaming.settings import SensorSettings
+from klio_dagster.streaming.waiting import let_wait_no_longer
+
+LANE_TAG = "klio/lane"
+LANE = "messages"
+SENSOR_TAG = "klio/sensor"
+
+
+@dataclass(slots=True)
+class Tick:
+    """One evaluation of a message sensor.
+
+    Args:
+        context: Dagster's.
+        settings: of the sensor.
+        store: that of the group.
+        pubsub: Pub/Sub's settings.
+    """
+
+    context: dg.SensorEvaluationContext
+    settings: SensorSettings
+    store: Store
+    pubsub: KlioPubSubResource
+    report: Report = field(default_factory=Report)
+    _ledger: Ledger | None = None
+
+    def result(self) -> dg.SensorResult:
+        """The runs to request, or why none.
+
+        Raises:
+            PubSubError: messages cannot be pulled or passed on, and there is nothing to request.
+            ConfigError: the store or a name is configured wrongly.
+            StoreUnavailableError: the store did not answer.
+        """
+        self._tell_what_dead_runs_recorded()
+        self._take_in()
+        requests = self._requests()
+        self.context.log.info(str(self.report))
+        if self.report.error is not None and not requests:
+            raise self.report.error
+        if requests:
+            return dg.SensorResult(run_requests=requests)
+        return dg.SensorResult(skip_reason=str(self.report))
+
+    @property
+    def _subscription(self) -> str:
+        return subscription_path(self.pubsub.settings(), self.settings.subscription)
+
+    @property
+    def _job(self) -> JobId:
+        return job_of(self.settings.group, self._subscription)
+
+    def _take_in(self) -> None:
+        """Steps 1 and 2."""
+        until = time.monotonic() + TIME_BUDGET_S
+        settings = self.settings
+        room = settings.max_inbox_batches - len(list_batches(self.store, settings.name))
+        most = min(settings.max_messages, settings.group.max_entities_per_run)
+        intake = Intake(
+            store=self.store,
+            group=settings.group.name,
+            sensor=settings.name,
+            job=self._job,
+            decoder=settings.decoder,
+            removed=removed_entities(self.store),
+            filling=Filling(most=most, most_bytes=settings.max_bytes),
+        )
+        self.report.taken = intake.taken
+        if room <= 0:
+            self.report.is_full = True
+            return
+        for letter, let_go in replays(self.store, settings.name):
+            intake.add(letter, let_go)
+        for asked, let_go in let_wait_no_longer(
+            self.context, settings, self.store, lambda: self.ledger
+        ):
+            intake.resume(asked, let_go)
+        try:
+            intake.pull(self.pubsub.subscription(settings.subscription), room, until)
+        except PubSubError as error:
+            self.report.error = error
+        finally:
+            intake.flush()
+
+    def _requests(self) -> list[dg.RunRequest]:
+        """Steps 3 and 4."""
+        batches = list_batches(self.store, self.settings.name)
+        known = standings(self.context.instance, self.store, batches)
+        works = {state.claim.work_id: state.is_alive for state in read_claims(self.store)}
+        requests: list[dg.RunRequest] = []
+        for batch in batches:
+            standing = known[batch]
+            asked = self._to_be_asked(batch, standing, works)
+            if asked is None:
+                continue
+            self.report.registered += register_asked(
+                self.context.instance, self.settings.group.partitions, asked, self.store
+            )
+            if standing.attempts == 0 and self._needs_no_run(batch, asked):
+                continue
+            requests.append(self._request(batch, standing, asked))
+        self.report.requested = len(requests)
+        self.report.depth = len(list_batches(self.store, self.settings.name))
+        return requests
+
+    def _to_be_asked(
+        self, batch: Batch, standing: Standing, works: dict[str, bool]
+    ) -> Sequence[Asked] | None:
+        """What a batch asks for, if it is its turn; None if not, or not any more."""
+        if standing.live is not None or time.time() < standing.rests_until:
+            return None
+        asked = read_batch(self.store, batch)
+        if asked is None:
+            return None
+        self.report.see(asked)
+        if standing.is_given_up:
+            self._give_up(batch, standing, asked)
+            return None
+        if standing.has_waited and any(works.get(work) for a in asked for work in a.waits_for):
+            return None
+        return asked
+
+    def _give_up(self, batch: Batch, standing: Standing, asked: Sequence[Asked]) -> None:
+        """Move a batch to the dead letters: its runs ended, five times, without settling it."""
+        now = time.time()
+        put_all(
+            self.store,
+            [
+                DeadLetter(
+                    group=self.settings.group.name,
+                    sensor=self.settings.name,
+                    entity=each.entity,
+                    reason="run_failed",
+                    error=f"{MOST_ATTEMPTS} runs ended without it, the last one {standing.last}",
+                    at=now,
+                    attempts=standing.attempts,
+                    letter=letter,
+                )
+                for each in asked
+                for letter in each.letters
+            ],
+        )
+        remove_batch(self.store, batch)
+        self.report.taken.dead["run_failed"] += sum(len(each.letters) for each in asked)
+
+    def _needs_no_run(self, batch: Batch, asked: Sequence[Asked]) -> bool:
+        """Pass on and remove a batch of which nothing is to be computed.
+
+        What is not materialised at all is seen without listing any source.
+        """
+        group = self.settings.group
+        names = [asset.name for asset in group.chain.assets]
+        asking = [each for each in asked if not each.ping]
+        if any(each.force for each in asking):
+            return False
+        if asking:
+            entities = [each.entity for each in asking]
+            records = self.ledger.records([group.keys[name] for name in names], entities)
+            for of_asset in records.values():
+                for entity in entities:
+                    record = of_asset.get(entity)
+                    if record is None or not record.materialized or record.failed:
+                        return False
+        request = request_of(asked, self.settings.rerun_on)
+        gathered = gather(
+            group,
+            request,
+            names,
+            ledger=self.ledger,
+            store=self.store,
+            partitioned=partitioned_outside(group, graph_of(self.context)),
+            in_flight=held_by_others(
+                self.store, [group.keys[name] for name in names], request.entities
+            ),
+        )
+        plan = gathered.plan(group)
+        decisions = {v.decision for verdicts in plan.verdicts.values() for v in verdicts.values()}
+        if decisions - {Decision.SKIP, Decision.REFUSE}:
+            return False
+        passes = self._passing(Wanted(request, batch=batch, asked=asked))
+        try:
+            passes.planned(plan)
+            passes.finish(plan, {})
+        except PubSubError as error:
+            self.report.error = error  # it stays in the inbox, and the next tick tries again
+            return True
+        self.report.up_to_date += len(asked)
+        return True
+
+    def _passing(self, wanted: Wanted) -> PassingOn:
+        work = wanted.batch.id if wanted.batch else "outbox"
+        return passing(
+            self.store, self.settings.group, self.pubsub, work=work, wanted=wanted, job=self._job
+        )
+
+    def _tell_what_dead_runs_recorded(self) -> None:
+        try:
+            self._passing(Wanted(request_of((), self.settings.rerun_on))).deliver_outbox()
+        except PubSubError as error:
+            self.report.error = error
+
+    def _request(self, batch: Batch, standing: Standing, asked: Sequence[Asked]) -> dg.RunRequest:
+        settings = self.settings
+        config = {
+            "manifest": batch.path,
+            "rerun_on": sorted(reason.value for reason in settings.rerun_on),
+            "max_wait_s": 0.0,  # what others hold stays in the inbox, and the slot is free
+        }
+        return dg.RunRequest(
+            run_key=run_key(batch, standing.number),
+            run_config={"ops": {settings.group.name: {"config": config}}},
+            tags={
+                **entity_run_tags(str(len(asked))),
+                BATCH_TAG: batch.id,
+                ATTEMPT_TAG: str(standing.number),
+                SENSOR_TAG: settings.name,
+                JOB_TAG: str(self._job),
+                LANE_TAG: LANE,
+                "dagster/priority": str(settings.priority),
+            },
+        )
+
+    @property
+    def ledger(self) -> Ledger:
+        """Dagster's log."""
+        if self._ledger is None:
+            self._ledger = ledger_of(self.context.instance, describe=metadata_of)
+        return self._ledger
