@@ -21,6 +21,7 @@ __all__ = [
     "EntityStep",
     "Json",
     "KlioError",
+    "KlioPubSubResource",
     "KlioResource",
     "KlioRunConfig",
     "KlioTranslator",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from klio_dagster.defs.decorator import klio_assets as klio_assets
     from klio_dagster.defs.decorator import source_assets as source_assets
     from klio_dagster.defs.engines import LocalEngine as LocalEngine
+    from klio_dagster.defs.pubsub import KlioPubSubResource as KlioPubSubResource
     from klio_dagster.defs.reconcile import (
         build_klio_reconcile_sensor as build_klio_reconcile_sensor,
     )
@@ -93,6 +95,7 @@ else:
         "EntityStep": "core.asset",
         "Json": "codecs.json",
         "KlioError": "errors",
+        "KlioPubSubResource": "defs.pubsub",
         "KlioResource": "defs.resource",
         "KlioRunConfig": "defs.run_config",
         "KlioTranslator": "defs.translator",

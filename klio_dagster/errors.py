@@ -15,10 +15,12 @@ KlioError                      what, where, how to mend
 │   └── ClaimLostError         others took this run for dead and its entities over
 ├── MessageError               mended by whoever sent the message; it is kept as a dead letter
 ├── PubSubError                mended by whoever runs Pub/Sub; carries whether trying again may help
+│   └── PublishError           some messages were not published; carries which and why
 └── LedgerError                mended by whoever runs Dagster's instance
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 
 class KlioError(Exception):
@@ -120,6 +122,31 @@ class PubSubError(KlioError):
         super().__init__(what, where, fix)
         self.args = (what, where, fix, transient)
         self.transient = transient
+
+
+class PublishError(PubSubError):
+    """Some messages were not published, or nobody said that they were.
+
+    Args:
+        what: what is wrong, without a full stop.
+        where: the topic.
+        fix: what the reader should do.
+        transient: the same call may succeed later.
+        failed: why, by the message's position in what was to be published. All others are
+            confirmed.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        where: str,
+        fix: str,
+        transient: bool = False,
+        failed: Mapping[int, PubSubError] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(what, where, fix, transient)
+        self.failed = dict(failed)
+        self.args = (what, where, fix, transient, self.failed)
 
 
 class LedgerError(KlioError):

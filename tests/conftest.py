@@ -5,7 +5,7 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.services.postgres"]
+pytest_plugins = ["tests.services.postgres", "tests.services.pubsub"]
 
 # Read by Dagster or by us; a developer's own values must not change a test's result. The byte code
 # is ours to write: the processes that tests start would compile Dagster and Beam again each time.
@@ -13,6 +13,10 @@ for name in (
     "DAGSTER_HOME",
     "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS",
     "DAGSTER_EVENT_BATCH_SIZE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_PROJECT",
+    "PUBSUB_EMULATOR_HOST",
+    "PUBSUB_PROJECT_ID",
     "PYTHONDONTWRITEBYTECODE",
     "PYTHONWARNINGS",
 ):

@@ -1,4 +1,4 @@
-"""`KlioResource`: where a group's outputs lie and what computes them."""
+"""`KlioResource`: where a group's outputs lie, what computes them, and who is told of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,14 @@ from klio_dagster.defs.engines import LocalEngine
 from klio_dagster.defs.execute import execute
 from klio_dagster.defs.folder import project_folder
 from klio_dagster.defs.group import group_of
+from klio_dagster.defs.pubsub import PubSubConfig
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals.definitions import finished_outputs
 from klio_dagster.store.store import Store
 
 
 class KlioResource(dg.ConfigurableResource[Any]):
-    """The store and the engine of entity assets."""
+    """The store and the engine of entity assets, and the Pub/Sub they publish to."""
 
     store: str = Field(
         default="data",
@@ -29,6 +30,10 @@ class KlioResource(dg.ConfigurableResource[Any]):
     )
     engine: LocalEngine = Field(
         default_factory=LocalEngine, description="What executes the Beam pipeline."
+    )
+    pubsub: PubSubConfig = Field(
+        default_factory=PubSubConfig,
+        description="The Pub/Sub that messages go to, a KlioPubSubResource.",
     )
 
     def run(self, *, context: dg.AssetExecutionContext) -> Iterator[Any]:
