@@ -177,6 +177,35 @@ def test_a_received_message_that_is_changed_says_what_the_change_says(received, 
     assert decode(encode(changed), job=ME) == wanted
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(Limited((ME,), PARENT), Limited((ME,)), id="the trigger is taken away"),
+        pytest.param(Limited((ME,)), Limited((ME,), ME), id="a trigger is set"),
+        pytest.param(Limited((ME, OTHER)), Limited((OTHER,)), id="a recipient is taken away"),
+        pytest.param(ANYONE, Limited(()), id="for nobody"),
+        pytest.param(ANYONE, Limited((ME,)), id="limited"),
+        pytest.param(Limited((ME,)), ANYONE, id="for anyone"),
+        pytest.param(Limited((ME,)), None, id="nothing is said"),
+    ],
+)
+def test_changed_recipients_are_written_in_place_of_the_old_ones(before, after):
+    message = decode(encode(Message(entity_id="a", recipients=before)), job=ME)
+
+    changed = encode(replace(message, recipients=after))
+
+    assert changed == encode(Message(entity_id="a", recipients=after))
+
+
+def test_of_version_1_nothing_is_left_in_version_2():
+    message = decode(encode(Message(entity_id="a", version=1, recipients=Limited((ME,)))), job=ME)
+
+    changed = KlioMessage.FromString(encode(replace(message, version=2)))
+
+    assert list(changed.metadata.downstream) == []
+    assert len(changed.metadata.intended_recipients.limited.recipients) == 1
+
+
 def test_what_later_versions_and_version_1_say_beside_is_passed_on():
     received = KlioMessage.FromString(VECTOR["v1_downstream_other_job"])
     received.metadata.downstream[0].inputs.add(topic="t", data_location="gs://d")
