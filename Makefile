@@ -14,7 +14,7 @@ SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)-$(shell pwd | 
 DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-kill test-versions lint bench bench-scale screenshots clean distclean
+.PHONY: help setup demo dev test test-slow test-kill test-versions lint bench bench-scale proto screenshots clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,16 @@ bench: $(SETUP) ## every budget beside its baseline: a table, and JSON in benchm
 bench-scale: $(SETUP) $(DEBIAN) ## the same with 100,000 and 1,000,000 entities (minutes, gigabytes)
 	@$(BIN)/python benchmarks/run.py --scale $(ARGS)
 
+# protobuf 5, 6 and 7 all take what the compiler of 5.26 generates; later ones check that the runtime
+# is not newer than themselves by more than a major version. It wants a protobuf of its own.
+PROTOC := grpcio-tools==1.63.2 setuptools==80.9.0
+proto: $(SETUP) ## klio_pb2.py out of klio.proto
+	@rm -rf .venv-proto && $(BIN)/python -m venv .venv-proto
+	@.venv-proto/bin/python -m pip install --quiet --disable-pip-version-check $(PROTOC)
+	@cd klio_dagster/message && ../../.venv-proto/bin/python -m grpc_tools.protoc \
+	    -I . --python_out=. --pyi_out=. klio.proto
+	@rm -rf .venv-proto
+
 screenshots: $(SETUP) $(DEBIAN) ## the pictures of the UI in docs/images, taken anew
 	@$(BIN)/python tools/screenshots.py
 
@@ -63,7 +73,7 @@ clean: ## remove the demo's catalogue and all caches, keep .venv
 	find $(OURS) tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## the same, and the virtual environments
-	rm -rf .venv .venv-versions
+	rm -rf .venv .venv-versions .venv-proto
 
 # python3.11 may be a shim without an interpreter behind it, so each is asked.
 $(VENV):

@@ -19,16 +19,23 @@ __all__ = [
     "EntityAsset",
     "EntityError",
     "EntityStep",
+    "JobId",
     "Json",
+    "JsonField",
     "KlioError",
     "KlioPubSubResource",
     "KlioResource",
     "KlioRunConfig",
     "KlioTranslator",
     "LocalEngine",
+    "MessageError",
+    "PlainIds",
+    "PubSubError",
     "Result",
     "SourceFile",
+    "StorageNotifications",
     "Table",
+    "UpstreamTrigger",
     "__version__",
     "build_klio_reconcile_sensor",
     "define_klio_repair_job",
@@ -59,6 +66,8 @@ if TYPE_CHECKING:
     from klio_dagster.core.check import CheckResult as CheckResult
     from klio_dagster.core.entity import Entity as Entity
     from klio_dagster.core.entity import Result as Result
+    from klio_dagster.core.job import JobId as JobId
+    from klio_dagster.core.job import UpstreamTrigger as UpstreamTrigger
     from klio_dagster.defs.automation import (
         klio_automation_condition as klio_automation_condition,
     )
@@ -78,6 +87,11 @@ if TYPE_CHECKING:
     from klio_dagster.errors import ConfigError as ConfigError
     from klio_dagster.errors import EntityError as EntityError
     from klio_dagster.errors import KlioError as KlioError
+    from klio_dagster.errors import MessageError as MessageError
+    from klio_dagster.errors import PubSubError as PubSubError
+    from klio_dagster.message.decoders import JsonField as JsonField
+    from klio_dagster.message.decoders import PlainIds as PlainIds
+    from klio_dagster.message.decoders import StorageNotifications as StorageNotifications
 else:
     # Every worker imports this package, so a name loads its room (Dagster alone is half a second)
     # only when somebody asks for it. In the `else`, so that a type checker still sees typos.
@@ -93,16 +107,23 @@ else:
         "EntityAsset": "core.asset",
         "EntityError": "errors",
         "EntityStep": "core.asset",
+        "JobId": "core.job",
         "Json": "codecs.json",
+        "JsonField": "message.decoders",
         "KlioError": "errors",
         "KlioPubSubResource": "defs.pubsub",
         "KlioResource": "defs.resource",
         "KlioRunConfig": "defs.run_config",
         "KlioTranslator": "defs.translator",
         "LocalEngine": "defs.engines",
+        "MessageError": "errors",
+        "PlainIds": "message.decoders",
+        "PubSubError": "errors",
         "Result": "core.entity",
         "SourceFile": "engine.inputs",
+        "StorageNotifications": "message.decoders",
         "Table": "codecs.table",
+        "UpstreamTrigger": "core.job",
         "build_klio_reconcile_sensor": "defs.reconcile",
         "define_klio_repair_job": "defs.repair",
         "duration_between": "audio.levels",

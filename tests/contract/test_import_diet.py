@@ -30,6 +30,11 @@ DIETS = [
         "klio_dagster.core.plan", {"numpy", "pydantic", "obstore"} | DAGSTER, id="the core"
     ),
     pytest.param(
+        "klio_dagster.message",
+        {"numpy", "pydantic", "obstore", "google.cloud", "google.api_core", "grpc"} | DAGSTER,
+        id="messages",
+    ),
+    pytest.param(
         "klio_dagster.engine.worker", DAGSTER | BEAM | SOUND | FIGURES | TABLES, id="worker"
     ),
     pytest.param("klio_dagster.engine.launch", DAGSTER | BEAM | SOUND | FIGURES, id="launcher"),
