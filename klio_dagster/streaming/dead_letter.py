@@ -24,6 +24,9 @@ from klio_dagster.store.layout import (
 from klio_dagster.store.objects import ObjectStore
 from klio_dagster.streaming.kept import SUFFIX, Kept, all_kept, begins, find, unknown
 
+TAKES_IN = "klio/messages_of"
+"""In a sensor's metadata: the group whose messages it takes in."""
+
 _MOST_BYTES = 64 * 2**20  # Pub/Sub's 10 MB in base64, twice, and room
 _READ_AT_ONCE = 32  # of a bucket, which answers each after some 20 ms
 _LATEST = 253_402_300_800.0  # year 10,000
@@ -57,6 +60,15 @@ class DeadLetter:
     def id(self) -> str:
         """The letter's: tells it from all others of its group."""
         return self.letter.id
+
+    @property
+    def path(self) -> str:
+        """Where it lies in the store.
+
+        Raises:
+            ConfigError: the group's name cannot be a folder.
+        """
+        return f"{dead_letter_prefix(self.group)}{self.id}{SUFFIX}"
 
     def head(self) -> dict[str, Any]:
         """All but the message, as plain values."""
@@ -114,6 +126,16 @@ class Unreadable:
     kept: Kept
     error: MessageError
 
+    @property
+    def id(self) -> str:
+        """The name by which it can be dropped."""
+        return self.kept.name
+
+    @property
+    def path(self) -> str:
+        """Where it lies in the store."""
+        return self.kept.path
+
 
 def put(store: ObjectStore, dead_letter: DeadLetter) -> None:
     """Keep it; durable when this returns. The same letter again replaces what was said of it.
@@ -122,7 +144,7 @@ def put(store: ObjectStore, dead_letter: DeadLetter) -> None:
         ConfigError: the group's name cannot be a folder, or the store does not let us write.
         StoreUnavailableError: the store did not answer.
     """
-    store.put(_path(dead_letter), dead_letter.to_bytes())
+    store.put(dead_letter.path, dead_letter.to_bytes())
 
 
 def kept(store: ObjectStore, group: str | None = None) -> list[Kept]:
@@ -274,9 +296,8 @@ def send_back(
     letter = {"entity": found.entity, **found.letter.to_json()}
     store.put(f"{replay_prefix(sensor)}{found.id}{SUFFIX}", json.dumps(letter).encode())
     # It is on its way; from here on the sensor may have failed with it and put it here again.
-    place = Kept(found.id, _path(found), 0)
-    if _read(store, place) == found:
-        store.delete(place.path)
+    if _read(store, Kept(found.id, found.path, 0)) == found:
+        store.delete(found.path)
 
 
 def on_their_way(store: ObjectStore) -> list[Kept]:
@@ -287,10 +308,6 @@ def on_their_way(store: ObjectStore) -> list[Kept]:
         StoreUnavailableError: it did not answer.
     """
     return all_kept(store, REPLAY_PREFIX)
-
-
-def _path(dead_letter: DeadLetter) -> str:
-    return f"{dead_letter_prefix(dead_letter.group)}{dead_letter.id}{SUFFIX}"
 
 
 def _read(store: ObjectStore, place: Kept) -> DeadLetter | Unreadable | None:
@@ -304,8 +321,8 @@ def _read(store: ObjectStore, place: Kept) -> DeadLetter | Unreadable | None:
         found = DeadLetter.from_bytes(data)
     except ValueError as error:
         return _unreadable(store, place, f"it is torn or no dead letter ({error})")
-    if _path(found) != place.path:
-        return _unreadable(store, place, f"it belongs to {_path(found)}")
+    if found.path != place.path:
+        return _unreadable(store, place, f"it belongs to {found.path}")
     return found
 
 
