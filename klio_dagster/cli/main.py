@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": ("klio_dagster.cli.explain", "Show what a run would do with one entity, and why."),
     "status": ("klio_dagster.cli.status", "Count what is materialized, failed, missing, stale."),
     "failures": ("klio_dagster.cli.status", "What failed and why, grouped by error."),
+    "dead-letter": ("klio_dagster.cli.dead_letter", "Messages given up: list, show, replay, drop."),
     "view": ("klio_dagster.cli.view", "See and hear the tracks on a page of this machine."),
     "gc": ("klio_dagster.cli.gc", "Remove what nobody needs any more."),
     "dev": ("klio_dagster.cli.dev", "Open Dagster's UI on this project."),
@@ -37,7 +38,7 @@ class Commands(click.Group):
         """The command itself."""
         if cmd_name not in COMMANDS:
             return None
-        return getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

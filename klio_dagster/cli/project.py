@@ -66,6 +66,11 @@ class Project:
         """Dagster's log, outside of a run."""
         return ledger_of(self.instance, describe=metadata_of)
 
+    @property
+    def stores(self) -> Sequence[Store]:
+        """The stores of the selected groups, each once."""
+        return list({each.store.url: each.store for each in self.groups}.values())
+
     def catalogue(self) -> str:
         """The one catalogue of the selected groups.
 

@@ -33,6 +33,10 @@ REMOVED_PREFIX = f"{OWN_FOLDER}/removed/"
 INBOX_PREFIX = f"{OWN_FOLDER}/inbox/"
 WAITING_PREFIX = f"{OWN_FOLDER}/waiting/"
 DEAD_LETTER_PREFIX = f"{OWN_FOLDER}/dead-letter/"
+HELD_PREFIX = f"{OWN_FOLDER}/held/"
+OUTBOX_PREFIX = f"{OWN_FOLDER}/outbox/"
+PUBLISHED_PREFIX = f"{OWN_FOLDER}/published/"
+REPLAY_PREFIX = f"{OWN_FOLDER}/replay/"
 
 _ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
 _MOST_OF_A_GROUP = 40
@@ -157,17 +161,17 @@ def batch_path(sensor: str, batch: str) -> str:
 
 def published_prefix(work: str) -> str:
     """Folder of what says which entities of a batch, or of a run's work, were passed on."""
-    return f"{OWN_FOLDER}/published/{_checked(work)}/"
+    return f"{PUBLISHED_PREFIX}{_checked(work)}/"
 
 
 def outbox_prefix(group: str) -> str:
     """Folder of what was recorded of a group and has still to be passed on."""
-    return f"{OWN_FOLDER}/outbox/{_checked(group)}/"
+    return f"{OUTBOX_PREFIX}{_checked(group)}/"
 
 
 def held_prefix(group: str) -> str:
     """Folder of the messages whose entities failed."""
-    return f"{OWN_FOLDER}/held/{_checked(group)}/"
+    return f"{HELD_PREFIX}{_checked(group)}/"
 
 
 def waiting_path(asset: str, entity_id: str) -> str:
@@ -187,7 +191,7 @@ def dead_letter_prefix(group: str) -> str:
 
 def replay_prefix(sensor: str) -> str:
     """Folder of the dead letters that a sensor is to take in again."""
-    return f"{OWN_FOLDER}/replay/{_checked(sensor)}/"
+    return f"{REPLAY_PREFIX}{_checked(sensor)}/"
 
 
 def removed_path(entity_id: str) -> str:
