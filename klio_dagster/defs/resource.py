@@ -45,7 +45,8 @@ class KlioResource(dg.ConfigurableResource[Any]):
         Raises:
             ConfigError: `@klio_assets` did not make the op, or something is configured wrongly.
             Failure: an entity failed; everything is recorded.
-            RunError: the run as a whole could not go on.
+            PubSubError: what is recorded could not be passed on; the next run does that.
+        RunError: the run as a whole could not go on.
         """
         group = group_of(context.assets_def)
         if group is None:
@@ -54,7 +55,7 @@ class KlioResource(dg.ConfigurableResource[Any]):
                 where=f"op '{context.op_execution_context.op.name}'",
                 fix="decorate it with @klio_assets",
             )
-        execute(context, group, self.open_store(), self.engine.to_manifest())
+        execute(context, group, self.open_store(), self.engine.to_manifest(), self.pubsub)
         selected = group.names_of(key.to_user_string() for key in context.selected_asset_keys)
         yield from finished_outputs(context, (group.keys[name] for name in selected))
 

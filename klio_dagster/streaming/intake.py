@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from klio_dagster.core.ids import id_problem
 from klio_dagster.core.job import JobId
 from klio_dagster.core.letter import Asked, Letter
-from klio_dagster.errors import KlioError, MessageError, PubSubError
+from klio_dagster.errors import MessageError, PubSubError
 from klio_dagster.message import Decoder, Dropped, Message, accepts, decode
 from klio_dagster.pubsub.pull import Received, Subscription
 from klio_dagster.store.inbox import Batch, write_batch
@@ -90,11 +90,11 @@ class Intake:
                     for each in received:
                         self._take(each, most_batches)
                 self.flush()
-            except KlioError:
+            finally:
                 # What is in no batch comes again at once, and not when its lease has run out.
                 with suppress(PubSubError):
                     subscription.release(self._received)
-                raise
+                self._received = []
 
     def add(self, letter: Letter, done: Callable[[], None]) -> None:
         """Take in a message that is kept elsewhere.

@@ -122,7 +122,7 @@ class Team:
 
     def run(self, request: dg.RunRequest) -> Outcome:
         """The run that the daemon launches of a request."""
-        ((name, op),) = request.run_config["ops"].items()
+        ((_, op),) = request.run_config["ops"].items()
         return self.run_with(tags=request.tags, **op["config"])
 
     def run_with(self, **asked: Any) -> Outcome:
