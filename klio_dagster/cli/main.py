@@ -22,6 +22,7 @@ COMMANDS = {
     "failures": ("klio_dagster.cli.status", "What failed and why, grouped by error."),
     "dead-letter": ("klio_dagster.cli.dead_letter", "Messages given up: list, show, replay, drop."),
     "view": ("klio_dagster.cli.view", "See and hear the tracks on a page of this machine."),
+    "message": ("klio_dagster.cli.message", "Ask for entities through Pub/Sub: publish."),
     "gc": ("klio_dagster.cli.gc", "Remove what nobody needs any more."),
     "dev": ("klio_dagster.cli.dev", "Open Dagster's UI on this project."),
 }

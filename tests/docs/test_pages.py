@@ -1,6 +1,7 @@
 """Whoever types what README and docs say gets what they say.
 
-`make` targets, `klio dev` and `klio view` are looked up, not executed: see `page.py`.
+`make` targets, `klio dev`, `klio view` and `klio message` are looked up, not executed: see
+`page.py`.
 """
 
 import re
