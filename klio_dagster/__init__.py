@@ -37,6 +37,7 @@ __all__ = [
     "Table",
     "UpstreamTrigger",
     "__version__",
+    "build_klio_pubsub_sensor",
     "build_klio_reconcile_sensor",
     "define_klio_repair_job",
     "duration_between",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from klio_dagster.message.decoders import JsonField as JsonField
     from klio_dagster.message.decoders import PlainIds as PlainIds
     from klio_dagster.message.decoders import StorageNotifications as StorageNotifications
+    from klio_dagster.streaming.sensor import build_klio_pubsub_sensor as build_klio_pubsub_sensor
 else:
     # Every worker imports this package, so a name loads its room (Dagster alone is half a second)
     # only when somebody asks for it. In the `else`, so that a type checker still sees typos.
@@ -124,6 +126,7 @@ else:
         "StorageNotifications": "message.decoders",
         "Table": "codecs.table",
         "UpstreamTrigger": "core.job",
+        "build_klio_pubsub_sensor": "streaming.sensor",
         "build_klio_reconcile_sensor": "defs.reconcile",
         "define_klio_repair_job": "defs.repair",
         "duration_between": "audio.levels",

@@ -1,0 +1,62 @@
+"""20,000 messages, from the first one published to the last one recorded and passed on."""
+
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.report import report
+from benchmarks.streaming.streamed import Streamed, emulated
+from klio_dagster.pubsub.pull import Subscription
+
+MESSAGES = 20_000
+# Measured with Klio 22.3.0, its own trivial transform (reference/pubsub.md of the project's papers).
+KLIO_DIRECT = 141.0
+KLIO_GKE = 6.6
+
+
+def main() -> None:
+    """Measure a bare loop and ours on the same emulator, and report."""
+    with tempfile.TemporaryDirectory() as folder, emulated() as emulator:
+        streamed = Streamed(Path(folder) / "project", emulator)
+        names = [f"entity-{number:06}" for number in range(MESSAGES)]
+        bare_s = bare(streamed, names)
+        ours_s = ours(streamed, names)
+    rows = [
+        ["bare pull and acknowledge", bare_s, MESSAGES / bare_s, 1.0],
+        ["ours, publish to recorded", ours_s, MESSAGES / ours_s, bare_s / ours_s],
+        ["Klio 22.3.0 DirectRunner, loses on a kill", "", KLIO_DIRECT, ""],
+        ["Klio 22.3.0 DirectGKERunner", "", KLIO_GKE, ""],
+    ]
+    report("streaming_throughput", rows, [f"{MESSAGES:,} messages", "s", "messages/s", "of bare"])
+
+
+def bare(streamed: Streamed, names: list[str]) -> float:
+    """Seconds to publish all, pull them and acknowledge them, and nothing else."""
+    started = time.monotonic()
+    streamed.ask_for(*names)
+    subscription = Subscription(streamed.settings, "asked")
+    left = len(names)
+    while left:
+        received = subscription.pull()
+        subscription.acknowledge(received)
+        left -= len(received)
+    return time.monotonic() - started
+
+
+def ours(streamed: Streamed, names: list[str]) -> float:
+    """Seconds until each of them is recorded and passed on.
+
+    Raises:
+        RuntimeError: one was lost.
+    """
+    with streamed.served():
+        started = time.time()
+        streamed.ask_for(*names)
+        told = streamed.followed(len(names))
+        if set(told) != set(names):
+            raise RuntimeError("others were passed on than were asked for")
+        return max(told.values()) - started
+
+
+if __name__ == "__main__":
+    main()
