@@ -20,6 +20,7 @@ from klio_dagster.ledger.in_flight import (
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claims import read_claims
 from klio_dagster.store.removed import removed_entities
+from klio_dagster.store.source_lookup import FEW, can_look_up, look_up_sources
 from klio_dagster.store.sources import SourceListing, SourcePattern, list_sources
 from klio_dagster.store.store import Store
 from klio_dagster.store.url import is_absolute
@@ -72,6 +73,7 @@ def gather(
     partitioned: Collection[str],
     in_flight: InFlight,
     listings: Mapping[str, SourceListing] | None = None,
+    whole: bool = False,
 ) -> Gathered:
     """Read what the plan needs, in a few bulk reads however many entities there are.
 
@@ -84,6 +86,7 @@ def gather(
         partitioned: keys of the outside assets that have the group's partitions.
         in_flight: what live runs hold of these assets.
         listings: of the selected assets' sources, where somebody made them already.
+        whole: what lies beside the sources of few entities is wanted, too.
 
     Raises:
         ConfigError: the store cannot be listed.
@@ -105,7 +108,8 @@ def gather(
     for key, known in stored.items():
         records[key] = {e: record for e, record in records[key].items() if known.get(e)}
     if listings is None:
-        listings = listings_of(group, names, store)
+        asked = entities if len(entities) <= FEW and not whole else None
+        listings = listings_of(group, names, store, asked)
     return Gathered(
         request=request,
         selected=names,
@@ -152,9 +156,18 @@ def held_by_others(store: Store, keys: Collection[str], entities: Sequence[str])
 
 
 def listings_of(
-    group: EntityGroup, names: Collection[str], store: Store
+    group: EntityGroup,
+    names: Collection[str],
+    store: Store,
+    entities: Sequence[str] | None = None,
 ) -> dict[str, SourceListing]:
     """What lies where the sources of these assets should, by pattern.
+
+    Args:
+        group: the group.
+        names: of its assets.
+        store: where sources lie.
+        entities: the only ones whose sources are wanted; None: everything that lies there.
 
     Raises:
         ConfigError: the store cannot be listed.
@@ -162,10 +175,14 @@ def listings_of(
     """
     patterns = (pattern for name in names for pattern in group.chain.inputs(name).sources)
     beside = [SourcePattern.parse(pattern) for pattern in group.sources]
-    return {
-        pattern: list_sources(SourcePattern.parse(pattern), store, beside)
-        for pattern in dict.fromkeys(patterns)
-    }
+    listings: dict[str, SourceListing] = {}
+    for text in dict.fromkeys(patterns):
+        pattern = SourcePattern.parse(text)
+        if entities is not None and can_look_up(pattern, store):
+            listings[text] = look_up_sources(pattern, store, entities)
+        else:
+            listings[text] = list_sources(pattern, store, beside)
+    return listings
 
 
 def _by_name(records: Records, group: EntityGroup, names: Sequence[str]) -> Records:

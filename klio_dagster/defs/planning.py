@@ -55,6 +55,7 @@ def settled_round(run: Run, wanted: Wanted, selected: Sequence[str]) -> Round:
             store=run.store,
             partitioned=run.partitioned,
             in_flight=others,
+            whole=wanted.is_catalogue,
         )
         plan = gathered.plan(run.group)
         # A run that died meanwhile holds nothing any more, and may have finished some of it.

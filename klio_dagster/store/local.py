@@ -45,6 +45,11 @@ def files_below(root: Path, folder: str) -> Iterator[ObjectInfo]:
         return
 
 
+def is_leftover(name: str) -> bool:
+    """Whether a file of that name is what a killed write left."""
+    return _LEFTOVER.search(name) is not None
+
+
 def remove_file(root: Path, path: str) -> None:
     """Remove a file if it is there, and the folders that became empty: stores have no folders.
 

@@ -203,10 +203,12 @@ def list_sources(
         if problem is not None:
             refused[entity_id] = problem
         elif len(infos) > 1:
-            ambiguous[entity_id] = tuple(sorted(_location(pattern, listed, i.path) for i in infos))
+            ambiguous[entity_id] = tuple(
+                sorted(location_of(pattern, listed, i.path) for i in infos)
+            )
         else:
             info = infos[0]
-            path = _location(pattern, listed, info.path)
+            path = location_of(pattern, listed, info.path)
             matches[entity_id] = SourceObject(path, info.version, info.size)
     return SourceListing(
         listed.uri(pattern.prefix),
@@ -214,7 +216,7 @@ def list_sources(
         ambiguous,
         refused,
         unmatched,
-        stray and _location(pattern, listed, stray),
+        stray and location_of(pattern, listed, stray),
     )
 
 
@@ -242,7 +244,8 @@ def _store_at(url: str) -> Store:
     return Store.open(url)
 
 
-def _location(pattern: SourcePattern, listed: ObjectStore, path: str) -> str:
+def location_of(pattern: SourcePattern, listed: ObjectStore, path: str) -> str:
+    """The path of a source as tasks name it: in the store, or the whole location."""
     if not pattern.root:
         return path
     return listed.uri(path) if "://" in listed.url else _FILE + listed.uri(path)

@@ -1,0 +1,88 @@
+"""The sources of a few entities, without listing the folder of a whole catalogue."""
+
+import re
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from klio_dagster.core.ids import id_problem
+from klio_dagster.errors import ConfigError, ObjectNotFoundError
+from klio_dagster.store.layout import OWN_FOLDER
+from klio_dagster.store.local import is_leftover
+from klio_dagster.store.objects import ObjectStore, check_path
+from klio_dagster.store.sources import SourceListing, SourceObject, SourcePattern, location_of
+from klio_dagster.store.store import Store
+
+FEW = 100
+"""Up to so many entities, asking for each is faster than listing a thousand objects."""
+_AT_ONCE = 16
+_MOST_NAME_BYTES = 255
+_PLACE = re.compile(r"\{entity(?::path)?\}")
+# Elsewhere a file system may answer for a name that differs in case or normalisation.
+_IS_EXACT_SYSTEM = sys.platform == "linux"
+
+
+def can_look_up(pattern: SourcePattern, store: ObjectStore) -> bool:
+    """Whether the pattern says of each entity where its source would lie, and nowhere else."""
+    is_local = store.local_path("") is not None if not pattern.root else "://" not in pattern.root
+    return "*" not in pattern.text and (_IS_EXACT_SYSTEM or not is_local)
+
+
+def look_up_sources(
+    pattern: SourcePattern, store: ObjectStore, entities: Sequence[str]
+) -> SourceListing:
+    """What the listing of the pattern's folder would say of these entities, and only of them.
+
+    An id is joined into a path here, so it is only asked for if the pattern reads the same id out
+    of that path again.
+
+    Args:
+        pattern: one that `can_look_up`.
+        store: where the pattern is looked for unless it is a URL.
+        entities: ids, checked or not.
+
+    Raises:
+        ConfigError: the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    listed = Store.open(pattern.root) if pattern.root else store
+    paths = {e: path for e in entities if (path := _path(pattern, e)) is not None}
+
+    def found(entity: str) -> SourceObject | None:
+        with suppress(ObjectNotFoundError):
+            info = listed.head(paths[entity])
+            location = location_of(pattern, listed, info.path)
+            return SourceObject(location, info.version, info.size)
+        return None
+
+    if listed.local_path("") is not None or len(paths) == 1:
+        sources = list(map(found, paths))
+    else:
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            sources = list(threads.map(found, paths))
+    matches = {e: source for e, source in zip(paths, sources, strict=True) if source is not None}
+    return SourceListing(listed.uri(pattern.prefix), matches, {}, {})
+
+
+def _path(pattern: SourcePattern, entity: str) -> str | None:
+    """Where the source of an entity lies below what is listed; None if it can have none."""
+    if id_problem(entity) is not None:
+        return None
+    text = pattern.text
+    if pattern.root:
+        rest = text.rpartition("://")[2]
+        root = pattern.root.rpartition("://")[2].rstrip("/")
+        text = rest.removeprefix(root).lstrip("/")
+    path = _PLACE.sub(lambda _: entity, text)
+    try:
+        check_path(path)
+    except ConfigError:
+        return None
+    parts = path.split("/")
+    if parts[0] == OWN_FOLDER or is_leftover(parts[-1]):
+        return None
+    if any(len(part.encode()) > _MOST_NAME_BYTES for part in parts):
+        return None  # a file system answers with an error of its own
+    match = pattern.expression.fullmatch(path, len(pattern.prefix))
+    return path if match is not None and match["entity"] == entity else None
