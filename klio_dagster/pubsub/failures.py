@@ -39,10 +39,15 @@ class Concern(NamedTuple):
         return f"{self.kind} '{self.path}'"
 
     def gcloud(self, action: str, *options: str) -> str:
-        """The command that shows or mends it."""
+        """The command that shows or mends it, where it is."""
         project, name = short_name(self.path)
         words = ["gcloud", "pubsub", f"{self.kind}s", action, name, f"--project={project}"]
-        return f"`{' '.join([*words, *options])}`"
+        emulator = self.settings.emulator_host
+        of_emulator = [
+            f"CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://{emulator}/",
+            "CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true",
+        ]
+        return f"`{' '.join([*(of_emulator if emulator else []), *words, *options])}`"
 
 
 def call_error(error: "GoogleAPICallError", concern: Concern) -> PubSubError:

@@ -9,6 +9,7 @@ from grpc import StatusCode
 
 from klio_dagster.errors import PubSubError
 from klio_dagster.pubsub import pull
+from klio_dagster.pubsub.failures import Concern
 from klio_dagster.pubsub.publish import Outgoing, Publisher
 from klio_dagster.pubsub.pull import Subscription
 from klio_dagster.pubsub.settings import Settings
@@ -16,15 +17,20 @@ from tests.pubsub.scripted import failure
 
 WHERE = "subscription 'projects/my-project/subscriptions/tracks'"
 LOG_IN = "run `gcloud auth application-default login`, or name a key in credentials_file"
-DESCRIBE = "`gcloud pubsub subscriptions describe tracks --project=my-project`"
+GCLOUD = (
+    "`CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://{server}/ "
+    "CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true gcloud"
+)
+DESCRIBE = f"{GCLOUD} pubsub subscriptions describe tracks --project=my-project`"
 NETWORK = "metadata from plugin failed with error: HTTPSConnectionPool(host='oauth2')"
 REVOKED = "metadata from plugin failed with error: ('invalid_grant: Token has been revoked.')"
 
 FAILURES = [
     pytest.param(
         failure(StatusCode.NOT_FOUND, "Resource not found (resource=tracks)."),
-        "it does not exist on emulator at {server}; create it: `gcloud pubsub subscriptions "
-        "create tracks --project=my-project --topic=TOPIC`",
+        "it does not exist on emulator at {server}; "
+        f"create it: {GCLOUD} pubsub subscriptions create tracks --project=my-project "
+        "--topic=TOPIC`",
         False,
         id="no such subscription",
     ),
@@ -38,7 +44,7 @@ FAILURES = [
     pytest.param(
         failure(StatusCode.PERMISSION_DENIED, "User not authorized to perform\nthis action."),
         "not permitted: User not authorized to perform this action; grant roles/pubsub.subscriber: "
-        "`gcloud pubsub subscriptions add-iam-policy-binding tracks --project=my-project "
+        f"{GCLOUD} pubsub subscriptions add-iam-policy-binding tracks --project=my-project "
         "--member=WHO --role=roles/pubsub.subscriber`",
         False,
         id="no permission",
@@ -124,6 +130,13 @@ def test_a_failed_pull_is_one_line_that_says_how_to_mend(scripted, status, said,
     assert error.value.transient is transient
 
 
+def test_a_command_for_google_itself_names_no_emulator():
+    path = "projects/my-project/topics/tracks"
+    concern = Concern("topic", path, "roles/pubsub.publisher", Settings("my-project"))
+
+    assert concern.gcloud("create") == "`gcloud pubsub topics create tracks --project=my-project`"
+
+
 def test_what_passes_by_itself_is_tried_again_and_never_seen(scripted):
     scripted.script("Pull", [failure(StatusCode.UNAVAILABLE), failure(StatusCode.ABORTED)])
 
@@ -150,7 +163,9 @@ def test_the_topic_of_a_subscription_needs_another_role(scripted):
 def test_a_subscription_whose_topic_was_deleted_says_so(scripted):
     scripted.script("GetSubscription", [pubsub.Subscription(topic="_deleted-topic_")])
 
-    with pytest.raises(PubSubError, match="its topic was deleted; delete it, `gcloud pubsub"):
+    with pytest.raises(
+        PubSubError, match=r"its topic was deleted; delete it, `CLOUDSDK.*gcloud pubsub"
+    ):
         Subscription(scripted.settings, "tracks").topic()
 
 

@@ -11,6 +11,10 @@ from klio_dagster.pubsub.publish import Outgoing, Publisher
 from tests.pubsub.scripted import failure
 
 WHERE = "topic 'projects/my-project/topics/tracks'"
+GCLOUD = (
+    "`CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://{server}/ "
+    "CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true gcloud"
+)
 
 
 def outgoing(*data, key=""):
@@ -64,7 +68,8 @@ def test_a_topic_that_refuses_fails_all_that_is_left_without_trying_each(scripte
 
     assert str(error) == (
         f"{WHERE}: 20,000 of 20,000 messages were not published: not permitted: No; grant "
-        "roles/pubsub.publisher: `gcloud pubsub topics add-iam-policy-binding tracks "
+        f"roles/pubsub.publisher: {GCLOUD.format(server=scripted.settings.emulator_host)} "
+        "pubsub topics add-iam-policy-binding tracks "
         "--project=my-project --member=WHO --role=roles/pubsub.publisher`"
     )
     assert not error.transient
@@ -90,7 +95,8 @@ def test_a_missing_topic_says_how_to_make_it(publisher, emulator):
     assert str(error) == (
         "topic 'projects/klio-tests/topics/nowhere': 1 of 1 messages were not published: it does "
         f"not exist on emulator at {emulator.host}; "
-        "create it: `gcloud pubsub topics create nowhere --project=klio-tests`"
+        f"create it: {GCLOUD.format(server=emulator.host)} pubsub topics create nowhere "
+        "--project=klio-tests`"
     )
 
 
