@@ -1,8 +1,20 @@
 #!/bin/sh
 # The Debian packages that pip cannot bring, all of them here: Chromium for the browser tests,
-# PostgreSQL for those of its storage, which start a server of their own. (libsndfile is inside the
-# soundfile wheel.) Installs what is missing; never fails, because all other tests work without.
+# PostgreSQL for those of its storage, which start a server of their own, Java for the Pub/Sub
+# emulator. (libsndfile is inside the soundfile wheel.) Installs what is missing; never fails, because
+# all other tests work without.
 packages="chromium postgresql"
+command -v java >/dev/null || packages="$packages default-jre-headless"
+# In Google's own archive only, which is not added here behind anybody's back.
+emulator=google-cloud-cli-pubsub-emulator
+sdk=$(dirname "$(dirname "$(readlink -f "$(command -v gcloud || echo /nowhere/bin/gcloud)")")")
+if ! [ -d "$sdk/platform/pubsub-emulator" ]; then
+    if apt-cache show "$emulator" >/dev/null 2>&1; then
+        packages="$packages $emulator"
+    else
+        echo "setup: not installed: Google's Pub/Sub emulator (gcloud components install beta pubsub-emulator); the tests that need it are skipped"
+    fi
+fi
 
 missing=""
 for package in $packages; do

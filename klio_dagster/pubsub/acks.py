@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from klio_dagster.errors import PubSubError
 from klio_dagster.pubsub.connection import ANSWER_WITHIN_S, Pause, call_once
-from klio_dagster.pubsub.failures import Concern, call_error, is_transient
+from klio_dagster.pubsub.failures import Concern, call_error, fates, is_transient
 
 if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
@@ -56,7 +56,7 @@ def _refused_of_one_request(
         try:
             call_once(call, request_of(ids), concern, timeout_s=pause.left_s)
         except GoogleAPICallError as error:
-            fate = error.metadata or {}
+            fate = fates(error)
             for_good = {each for each in ids if fate.get(each, "").startswith("PERMANENT_")}
             for_now = any(fate.get(each, "").startswith("TRANSIENT_") for each in ids)
             found |= for_good
@@ -76,4 +76,4 @@ def _undecided(count: int, error: "GoogleAPICallError", concern: Concern) -> Pub
     if said.transient:
         return said
     what = f"{count} deliveries could not be settled for now: {said.what}"
-    return PubSubError(what, concern.where, "nothing: they come again", transient=True)
+    return PubSubError(what, concern.where, "nothing to do: they come again", transient=True)

@@ -4,12 +4,14 @@ import os
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from urllib.parse import quote
 
 from klio_dagster.pubsub.failures import Concern, call_error, credentials_error, is_transient
 from klio_dagster.pubsub.settings import Settings
 
 if TYPE_CHECKING:
+    from google.api_core.exceptions import GoogleAPICallError
     from google.oauth2.service_account import Credentials
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
     from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 ANSWER_WITHIN_S = 12.0  # for all tries of a call together
+MOST_ANSWER_BYTES = 128 * 1024 * 1024
 _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 2.0
-_CHANNEL_OPTIONS = (
-    # Messages of 10 MB, and as much of them at once as Pub/Sub gives; gRPC's own limit is 4 MiB.
+CHANNEL_OPTIONS = (
+    # A message may have 10 MB, an answer holds many; gRPC's own limit is 4 MiB. Without any, 1,000
+    # large messages would fill this process.
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", MOST_ANSWER_BYTES),
     # What became of each of 1,000 ack ids is told in the metadata of an error; gRPC takes 8 KiB.
     ("grpc.max_metadata_size", 4 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 30_000),
@@ -111,14 +115,14 @@ def call_once(
         GoogleAPICallError: it failed.
     """
     import grpc
-    from google.api_core.exceptions import from_grpc_error
-    from google.api_core.gapic_v1.routing_header import to_grpc_metadata
+    from google.api_core import exceptions as google
 
-    metadata = (to_grpc_metadata(((concern.kind, concern.path),)),)
+    # Google's front ends find the resource's servers by this header (AIP-4222).
+    metadata = (("x-goog-request-params", f"{concern.kind}={quote(concern.path)}"),)
     try:
         return call(request, timeout=timeout_s, metadata=metadata)
     except grpc.RpcError as error:
-        raise from_grpc_error(error) from error
+        raise cast("GoogleAPICallError", cast("Any", google).from_grpc_error(error)) from error
 
 
 class Pause:
@@ -153,13 +157,13 @@ def _connect(settings: Settings) -> Connection:
     from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
     if settings.emulator_host:
-        channel = grpc.insecure_channel(settings.emulator_host, options=_CHANNEL_OPTIONS)
+        channel = grpc.insecure_channel(settings.emulator_host, options=CHANNEL_OPTIONS)
     else:
         try:
-            channel = SubscriberGrpcTransport.create_channel(
+            channel = cast("Any", SubscriberGrpcTransport).create_channel(
                 settings.endpoint or SubscriberGrpcTransport.DEFAULT_HOST,
                 credentials=_credentials(settings),
-                options=_CHANNEL_OPTIONS,
+                options=CHANNEL_OPTIONS,
             )
         except (GoogleAuthError, OSError, ValueError) as error:
             raise credentials_error(error, settings) from error
@@ -174,4 +178,4 @@ def _credentials(settings: Settings) -> "Credentials | None":
         return None
     from google.oauth2.service_account import Credentials
 
-    return Credentials.from_service_account_file(settings.credentials_file)
+    return cast("Any", Credentials).from_service_account_file(settings.credentials_file)

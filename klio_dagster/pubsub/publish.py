@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from klio_dagster.errors import PublishError, PubSubError
 from klio_dagster.pubsub.connection import ANSWER_WITHIN_S, connection, tried
@@ -143,7 +143,8 @@ class _Sending:
         from google.pubsub_v1.types import pubsub
 
         # Plain protobufs: making Google's wrappers of them takes several times as long.
-        request = pubsub.PublishRequest.pb()(topic=self._concern.path)
+        wrapper = cast("Any", pubsub.PublishRequest)
+        request = wrapper.pb()(topic=self._concern.path)
         for at in batch:
             message = self._messages[at]
             request.messages.add(
@@ -151,7 +152,7 @@ class _Sending:
                 attributes=message.attributes,
                 ordering_key=message.ordering_key,
             )
-        return pubsub.PublishRequest.wrap(request)
+        return wrapper.wrap(request)
 
 
 def _lanes(messages: Sequence[Outgoing]) -> Iterator[list[list[int]]]:
@@ -206,8 +207,9 @@ def _publish_error(
     failed: Mapping[int, PubSubError], messages: Sequence[Outgoing], concern: Concern
 ) -> PublishError:
     first = failed[min(failed)]
+    why = first.what if first.where == concern.where else f"{first.where}: {first.what}"
     return PublishError(
-        f"{len(failed):,} of {len(messages):,} messages were not published: {first.what}",
+        f"{len(failed):,} of {len(messages):,} messages were not published: {why}",
         concern.where,
         first.fix,
         transient=all(error.transient for error in failed.values()),

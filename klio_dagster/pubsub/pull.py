@@ -1,24 +1,25 @@
 """`Subscription`: messages are pulled, kept while they are worked on, and acknowledged."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from klio_dagster.errors import ConfigError, PubSubError
 from klio_dagster.pubsub.acks import refused
-from klio_dagster.pubsub.connection import ANSWER_WITHIN_S, Connection, answered, connection
-from klio_dagster.pubsub.failures import Concern
+from klio_dagster.pubsub.connection import ANSWER_WITHIN_S, Connection, answered, connection, tried
+from klio_dagster.pubsub.failures import Concern, call_error, is_too_large
 from klio_dagster.pubsub.leases import Leases
 from klio_dagster.pubsub.settings import Settings, subscription_path
 
 if TYPE_CHECKING:
-    from google.pubsub_v1.types import ReceivedMessage
+    from google.pubsub_v1.types import PullResponse, ReceivedMessage
 
 SUBSCRIBER_ROLE = "roles/pubsub.subscriber"
 VIEWER_ROLE = "roles/pubsub.viewer"
 _MOST_A_PULL = 1_000  # the service's limit; the emulator gives 100 whatever it is asked
 _MOST_EXTENSION_S = 600
-_ONE_MORE_PULL_S = 2.0
+_SURE_TO_FIT = 10  # into MOST_ANSWER_BYTES, however large they are
+_ONE_MORE_WITHIN_S = 2.0  # what is there already should not wait for a server that does not answer
 
 
 class Received(NamedTuple):
@@ -73,22 +74,27 @@ class Subscription:
         Raises:
             PubSubError: none could be pulled. What came before a failure is returned.
         """
+        from google.api_core.exceptions import GoogleAPICallError
+
         received: list[Received] = []
-        size = 0
+        ask, size = _SURE_TO_FIT, 0
         while len(received) < most and size < most_bytes:
             try:
-                some = self._pull_once(
-                    min(most - len(received), _MOST_A_PULL),
-                    within_s=_ONE_MORE_PULL_S if received else ANSWER_WITHIN_S,
-                )
-            except PubSubError:
-                if not received:
-                    raise
-                break
+                some = self._pull_once(min(ask, most - len(received)), patient=not received)
+            except GoogleAPICallError as error:
+                if is_too_large(error) and ask > _SURE_TO_FIT:
+                    ask = _SURE_TO_FIT  # what was on the way comes again after its deadline
+                elif received:
+                    break
+                else:
+                    raise call_error(error, self._concern()) from error
+                continue
             if not some:
                 break
             received += some
             size += sum(len(message.data) for message in some)
+            # As many as fit if they are like those before.
+            ask = max(min(_MOST_A_PULL, (most_bytes - size) * len(received) // (size + 1)), 1)
         return received
 
     def acknowledge(self, received: Sequence[Received]) -> list[Received]:
@@ -145,7 +151,7 @@ class Subscription:
         self._modify([each.ack_id for each in received], 0)
 
     @contextmanager
-    def leased(self) -> Iterator[None]:
+    def leased(self) -> Generator[None]:
         """Within it, what is pulled and neither acknowledged nor released is not delivered again.
 
         A thread extends the deadlines of what is held for more than a few seconds. Afterwards
@@ -184,18 +190,23 @@ class Subscription:
     def _concern(self, role: str = SUBSCRIBER_ROLE) -> Concern:
         return Concern("subscription", self.path, role, self._settings)
 
-    def _pull_once(self, most: int, within_s: float) -> list[Received]:
+    def _pull_once(self, most: int, *, patient: bool) -> list[Received]:
+        """One answer.
+
+        Raises:
+            GoogleAPICallError: there was none.
+        """
         from google.pubsub_v1.types import pubsub
 
-        # Without it a pull waits for a message, and when it is given up meanwhile those that were
-        # on their way stay leased to nobody.
+        # Without `return_immediately` a pull waits for a message, and what is on its way when it
+        # is given up stays leased to nobody.
         request = pubsub.PullRequest(
             subscription=self.path, max_messages=most, return_immediately=True
         )
         call = self._connection.subscriber.pull
-        answer = answered(call, request, self._concern(), within_s=within_s)
-        # The plain protobuf: reading Google's wrapper of it takes five times as long.
-        received = [_received(each) for each in pubsub.PullResponse.pb(answer).received_messages]
+        within_s = ANSWER_WITHIN_S if patient else _ONE_MORE_WITHIN_S
+        answer = tried(call, request, self._concern(), within_s=within_s)
+        received = [_received(each) for each in _plain(answer)]
         if self._leases is not None:
             self._leases.add(each.ack_id for each in received)
         return received
@@ -215,6 +226,17 @@ class Subscription:
     def _drop(self, received: Sequence[Received]) -> None:
         if self._leases is not None:
             self._leases.drop(each.ack_id for each in received)
+
+
+def _plain(answer: "PullResponse") -> "Sequence[ReceivedMessage]":
+    """Its messages as plain protobufs: reading Google's wrappers of them takes five times as long.
+
+    They have the same fields, but for the time.
+    """
+    from google.pubsub_v1.types import pubsub
+
+    bare = cast("Any", pubsub.PullResponse).pb(answer)
+    return cast("Sequence[ReceivedMessage]", bare.received_messages)
 
 
 def _received(answer: "ReceivedMessage") -> Received:
