@@ -1,7 +1,8 @@
 """What our own folder of the store says of entities, and that folder without it.
 
-Receipts, manifests, lists of failures, summaries and request files name entities. Each file that
-does is written anew without them, atomically; the others are not touched. Messages that are kept
+Receipts, manifests, lists of failures, summaries, request files, and notes of what was passed on or
+has to be, name entities. Each file that does is written anew without them, atomically; the others
+are not touched. Messages that are kept
 for a person or for later go whole. A batch of the inbox is left to its run, which refuses what was
 taken down.
 """
@@ -16,6 +17,8 @@ from klio_dagster.core.letter import Asked
 from klio_dagster.store.layout import (
     DEAD_LETTER_PREFIX,
     HELD_PREFIX,
+    OUTBOX_PREFIX,
+    PUBLISHED_PREFIX,
     RECEIPTS_PREFIX,
     REPLAY_PREFIX,
     REQUESTS_PREFIX,
@@ -25,6 +28,7 @@ from klio_dagster.store.layout import (
 )
 from klio_dagster.store.objects import ObjectStore
 
+_LINES = (RECEIPTS_PREFIX, RUNS_PREFIX, REQUESTS_PREFIX, OUTBOX_PREFIX, PUBLISHED_PREFIX)
 _FEW = 20  # up to so many ids are searched for as bytes, which is faster than reading all lines
 
 
@@ -44,7 +48,7 @@ def scrub(store: ObjectStore, entities: Collection[str], *, write: bool) -> dict
     """
     named = _Named(entities)
     found: dict[str, int] = {}
-    for prefix in (RECEIPTS_PREFIX, RUNS_PREFIX, REQUESTS_PREFIX):
+    for prefix in _LINES:
         for path in sorted(info.path for info in store.list(prefix)):
             data = store.get_or_none(path)
             dropped, kept = _without(path, data, named) if data else (0, b"")
@@ -108,14 +112,12 @@ class _Named:
 
 
 def _messages_in(data: bytes) -> int:
-    """How many messages the lines hold; a torn one counts as one."""
-    number = 0
-    for line in data.splitlines():
-        try:
-            number += len(Asked.from_line(line).letters)
-        except ValueError:
-            number += 1
-    return number
+    """How many messages an object holds; a torn one counts as one."""
+    try:
+        fields = cast("dict[str, Any]", json.loads(data))
+        return len(Asked.from_line(json.dumps(fields.get("asked", fields))).letters)
+    except (ValueError, AttributeError, RecursionError):
+        return 1
 
 
 def _without(path: str, data: bytes, named: _Named) -> tuple[int, bytes]:
@@ -131,6 +133,10 @@ def _without(path: str, data: bytes, named: _Named) -> tuple[int, bytes]:
         return dropped, _packed(line for line in _unpacked(data) if not named(line))
     if path.endswith("/summary.json"):
         return _summary_without(data, named)
+    if path.startswith(PUBLISHED_PREFIX):
+        entities = cast("list[str]", json.loads(data))
+        left = [entity for entity in entities if not named.has(entity)]
+        return len(entities) - len(left), json.dumps(left).encode()
     return 0, data
 
 

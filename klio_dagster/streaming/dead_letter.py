@@ -22,10 +22,7 @@ from klio_dagster.store.layout import (
     replay_prefix,
 )
 from klio_dagster.store.objects import ObjectStore
-from klio_dagster.streaming.kept import SUFFIX, Kept, all_kept, begins, find, unknown
-
-TAKES_IN = "klio/messages_of"
-"""In a sensor's metadata: the group whose messages it takes in."""
+from klio_dagster.streaming.finding import SUFFIX, Kept, all_kept, begins, find, unknown
 
 _MOST_BYTES = 64 * 2**20  # Pub/Sub's 10 MB in base64, twice, and room
 _READ_AT_ONCE = 32  # of a bucket, which answers each after some 20 ms

@@ -6,10 +6,11 @@ import json
 import pytest
 from hypothesis import given
 
-from klio_dagster.core.ids import escape
 from klio_dagster.core.letter import Asked, Letter
-from klio_dagster.store.layout import held_prefix, waiting_path
+from klio_dagster.store.inbox import write_batch
+from klio_dagster.store.kept import Waiting, hold, put_waiting
 from klio_dagster.store.memory import MemoryStore
+from klio_dagster.store.outbox import leave, left_behind, published, put_published
 from klio_dagster.store.scrub import scrub, scrub_messages
 from klio_dagster.streaming.dead_letter import listed, put, replay
 from tests.strategies import entity_ids
@@ -89,9 +90,8 @@ def test_a_line_torn_by_a_kill_goes_too_if_it_names_the_entity():
     assert store.get("_klio/receipts/r/w.jsonl") == line_of("a")
 
 
-def asked(entity: str, number: int) -> bytes:
-    letters = tuple(Letter(data=bytes([n])) for n in range(number))
-    return Asked(entity=entity, letters=letters).to_line().encode()
+def asked(entity: str, *numbers: int) -> Asked:
+    return Asked(entity=entity, letters=tuple(Letter(data=bytes([n])) for n in numbers))
 
 
 @given(entity=entity_ids)
@@ -102,15 +102,18 @@ def test_kept_messages_of_the_entity_go_whole_and_no_other_whatever_the_id(entit
         put(store, dead(name, sensor="replayed"))
         replay(store, [dead(name, sensor="replayed").id])
         put(store, dead(name))
-        store.put(held_prefix("tracks") + escape(name), asked(name, 2) + asked(name, 1))
-        store.put(waiting_path("audio/mel", name), asked(name, 1))
+        hold(store, "tracks", asked(name, 1, 2, 3))
+        waiting = Waiting(
+            asset="audio/mel", sensor="s", since=1.0, is_requested=True, asked=asked(name, 1, 2)
+        )
+        put_waiting(store, waiting)
 
     counted = scrub_messages(store, [entity], write=False)
     before = len(list(store.list()))
     done = scrub_messages(store, [entity], write=True)
 
     assert counted == done
-    assert sorted(done.values()) == [1, 1, 1, 3]
+    assert sorted(done.values()) == [1, 1, 2, 3]
     assert before - len(list(store.list())) == 4
     assert scrub_messages(store, others, write=False).keys() == {i.path for i in store.list()}
     assert {each.entity for each in listed(store)} == set(others)
@@ -123,17 +126,29 @@ def test_messages_that_only_quote_the_entity_stay_and_torn_ones_go():
     store.put("_klio/dead-letter/tracks/notes.txt", b'ask about "a"')
     store.put("_klio/dead-letter/tracks/deep.json", b"[" * 100_000)
     store.put("_klio/dead-letter/tracks/torn.json", b'{"v": 1, "entity": "a", "rea')
-    store.put("_klio/held/tracks/a", asked("a", 1) + b'{"entity": "a", "lett')
+    store.put("_klio/held/tracks/a", b'{"entity": "a", "lett')
 
     assert scrub_messages(store, ["a"], write=True) == {
         "_klio/dead-letter/tracks/torn.json": 1,
-        "_klio/held/tracks/a": 2,
+        "_klio/held/tracks/a": 1,
     }
 
 
 def test_a_batch_of_the_inbox_is_left_to_its_run():
     store = MemoryStore()
-    store.put("_klio/inbox/messages/1.jsonl", asked("a", 1))
+    write_batch(store, "messages", [asked("a", 1)])
 
     assert scrub_messages(store, ["a"], write=True) == {}
     assert scrub(store, ["a"], write=True) == {}
+
+
+def test_notes_of_what_is_passed_on_do_not_name_it_any_more():
+    store = MemoryStore()
+    leave(store, "tracks", "work", ["a", "b"])
+    put_published(store, "work", 1, ["a", "c"])
+
+    counted = scrub(store, ["a"], write=True)
+
+    assert sorted(counted.values()) == [1, 1]
+    assert [entities for _, entities in left_behind(store, "tracks")] == [["b"]]
+    assert published(store, "work") == {"c"}
