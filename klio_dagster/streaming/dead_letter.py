@@ -103,11 +103,11 @@ class DeadLetter:
                 attempts=int(fields["attempts"]),
                 letter=Letter.from_json(fields["letter"]),
             )
-            is_it = found.id == fields["id"] and 0 <= found.at < _LATEST
+            is_possible = 0 <= found.at < _LATEST
         except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
-        if not is_it:
-            raise ValueError("its letter is not the one it names")
+        if not is_possible:
+            raise ValueError(f"there is no time {found.at}")
         return found
 
 

@@ -119,7 +119,8 @@ def test_kept_messages_of_the_entity_go_whole_and_no_other_whatever_the_id(entit
     assert {each.entity for each in listed(store)} == set(others)
 
 
-def test_messages_that_only_quote_the_entity_stay_and_torn_ones_go():
+@pytest.mark.parametrize("others", [0, 30], ids=["one id", "many ids"])
+def test_messages_that_only_quote_the_entity_stay_and_torn_ones_go(others):
     store = MemoryStore()
     put(store, dead("b", error='upstream of "a" failed'))
     put(store, dead("a", entity=None))
@@ -128,7 +129,7 @@ def test_messages_that_only_quote_the_entity_stay_and_torn_ones_go():
     store.put("_klio/dead-letter/tracks/torn.json", b'{"v": 1, "entity": "a", "rea')
     store.put("_klio/held/tracks/a", b'{"entity": "a", "lett')
 
-    assert scrub_messages(store, ["a"], write=True) == {
+    assert scrub_messages(store, ["a", *(f"e{n}" for n in range(others))], write=True) == {
         "_klio/dead-letter/tracks/torn.json": 1,
         "_klio/held/tracks/a": 1,
     }
