@@ -3,12 +3,11 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import nlargest
-from typing import Any, cast
+from typing import Any
 
 import click
-import dagster as dg
 
 from klio_dagster.cli.chosen_letters import Choice, Found, check_chosen, choosing, named
 from klio_dagster.cli.letters import described, print_heads, row, to_json
@@ -18,7 +17,6 @@ from klio_dagster.core.ids import printable
 from klio_dagster.core.wording import counted, did_you_mean
 from klio_dagster.errors import ConfigError, KlioError, MessageError
 from klio_dagster.streaming.dead_letter import (
-    TAKES_IN,
     DeadLetter,
     Unreadable,
     kept,
@@ -26,9 +24,8 @@ from klio_dagster.streaming.dead_letter import (
     own_sensor,
     send_back,
 )
-from klio_dagster.streaming.kept import begins
-
-Metadata = Mapping[str, dg.MetadataValue[Any]]
+from klio_dagster.streaming.finding import begins
+from klio_dagster.streaming.settings import message_sensors
 
 _SHOWN = 50
 _MOST_PROBLEMS = 10
@@ -82,8 +79,9 @@ def list_(choice: Choice, limit: int | None, as_json: bool) -> int:
         print_heads(newest, wrong)
         return int(bool(wrong))
     if newest:
-        click.echo(table(map(row, newest), _COLUMNS) + "\n")
-    said = ", ".join(f"{printable(reason)} {n:,}" for reason, n in reasons.most_common())
+        click.echo(table([row(head) for head in newest], _COLUMNS) + "\n")
+    most_first = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
+    said = ", ".join(f"{printable(reason)} {number:,}" for reason, number in most_first)
     click.echo(f"{counted(reasons.total(), 'dead letter')}: {said}" if said else "no dead letters")
     if len(newest) < reasons.total():
         click.echo(f"shown are the {len(newest):,} newest; --limit N shows more")
@@ -92,7 +90,7 @@ def list_(choice: Choice, limit: int | None, as_json: bool) -> int:
 
 
 @dead_letter.command(
-    epilog=example("klio dead-letter show 3f2a", "klio dead-letter show 3f2a --json")
+    epilog=example("klio dead-letter show 79a4", "klio dead-letter show 79a4 --json")
 )
 @click.argument("id")
 @choosing
@@ -122,9 +120,8 @@ def show(id: str, choice: Choice, raw: bool, as_json: bool) -> None:  # noqa: A0
 
 @dead_letter.command(
     epilog=example(
-        "klio dead-letter replay 3f2a",
-        "klio dead-letter replay --reason failed",
-        "klio dead-letter replay --all --json",
+        "klio dead-letter replay af0b",
+        "klio dead-letter replay --reason failed --json",
     )
 )
 @click.argument("ids", nargs=-1)
@@ -160,7 +157,7 @@ def replay(
 
 
 @dead_letter.command(
-    epilog=example("klio dead-letter drop 3f2a", "klio dead-letter drop --all --yes")
+    epilog=example("klio dead-letter drop 633a", "klio dead-letter drop --reason invalid_id --yes")
 )
 @click.argument("ids", nargs=-1)
 @click.option("--all", "is_all", is_flag=True, help="All of them, or all of --group.")
@@ -194,7 +191,7 @@ def drop(ids: tuple[str, ...], is_all: bool, choice: Choice, yes: bool, as_json:
     if as_json:
         print_json({"dropped": len(paths)})
     else:
-        click.echo(f"{counted(len(paths), 'dead letter')} removed")
+        click.echo(f"{many} removed" if paths else "nothing is removed")
 
 
 def _sent_back(
@@ -226,20 +223,18 @@ def _sensor_of(project: Project, asked: str | None) -> Callable[[DeadLetter], st
     Raises:
         ConfigError: the project has no sensor of the name that was asked for.
     """
-    sensors = {
-        sensor.name: sensor
-        for each in project.groups
-        for sensor in each.location.repository.sensor_defs
-    }
+    sensors: dict[str, str] = {}
+    for each in project.groups:
+        made = message_sensors(each.location.repository.sensor_defs)
+        sensors |= {name: group for name, (group, _) in made.items()}
     if asked is not None and asked not in sensors:
         close = did_you_mean(asked, sensors)
         fix = close or f"there are: {', '.join(sorted(sensors)) or 'none'}"
-        raise ConfigError("the project has no such sensor", f"sensor '{asked}'", fix)
-    metadata = {name: cast("Metadata", sensor.metadata) for name, sensor in sensors.items()}
-    takes_in = {each[TAKES_IN].value: name for name, each in metadata.items() if TAKES_IN in each}
+        raise ConfigError("the project has no such sensor for messages", f"sensor '{asked}'", fix)
+    of_group = {group: name for name, group in sorted(sensors.items(), reverse=True)}
 
     def sensor_of(found: DeadLetter) -> str:
-        name = asked or found.sensor or takes_in.get(found.group) or own_sensor(found)
+        name = asked or found.sensor or of_group.get(found.group) or own_sensor(found)
         if name not in sensors:
             raise ConfigError(
                 f"its sensor '{printable(name)}' is not in the project any more",

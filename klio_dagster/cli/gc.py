@@ -48,9 +48,10 @@ def gc(older_than: str, with_orphans: bool, apply: bool, as_json: bool) -> None:
     """Remove what nobody needs any more.
 
     Says what would go and changes nothing, unless --apply is given: leftovers of killed writes,
-    claims that hold nothing, and receipts, manifests, lists and requests of old runs. Nothing goes
-    that a run still names, nor what Dagster has not recorded yet. With --orphans also outputs that
-    no record names: of entities that were removed, or stored by another codec before.
+    claims that hold nothing, and receipts, manifests, lists, requests and notes of what was passed
+    on of old runs. Nothing goes that a run still names, no message, nor what Dagster has not
+    recorded yet. With --orphans also outputs that no record names: of entities that were removed,
+    or stored by another codec before.
     """
     age_s = _seconds(older_than)
     with open_project(None) as project:

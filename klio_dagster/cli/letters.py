@@ -3,13 +3,17 @@
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import click
 
 from klio_dagster.core.ids import printable
+from klio_dagster.core.letter import Letter
 from klio_dagster.core.place import cut
+from klio_dagster.errors import MessageError
+from klio_dagster.message import JobId, Limited, Message, Recipients, decode
 from klio_dagster.streaming.dead_letter import DeadLetter, Unreadable
 
 _ID = 12  # characters that tell one of 100,000 from the others
@@ -18,6 +22,7 @@ _ERROR = 60
 _TEXT = 2_000  # characters
 _DUMPED = 256  # bytes
 _A_LINE = 16
+_NOBODY = JobId("nobody", "looks at it")  # decoding wants to know who received it
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -56,6 +61,7 @@ def to_json(found: DeadLetter) -> dict[str, Any]:
         "published_at": letter.published_at,
         "attributes": dict(letter.attributes),
         "data": b64encode(letter.data).decode(),
+        "message": None if (message := _message(letter)) is None else _message_json(message),
     }
 
 
@@ -82,11 +88,74 @@ def described(found: DeadLetter, *, now: float) -> str:
         facts["published"] = _when(letter.published_at)
     for name, value in sorted(letter.attributes.items()):
         facts[f"attribute {cut(name, _ENTITY)}"] = cut(value, _TEXT)
+    parts = [[click.style(found.id, bold=True), *_aligned(facts)]]
+    if (message := _message(letter)) is not None:
+        is_klio = message.raw == letter.data
+        parts.append(_aligned(_said(message, "Klio message" if is_klio else "passed on as")))
+    parts.append([f"{len(letter.data):,} bytes", *(f"  {line}" for line in _shown(letter.data))])
+    return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def _aligned(facts: Mapping[str, str]) -> list[str]:
     width = max(map(len, facts))
-    lines = [f"{name.ljust(width)}  {fact}" for name, fact in facts.items()]
-    size = f"{len(letter.data):,} bytes"
-    shown = [f"  {line}" for line in _shown(letter.data)]
-    return "\n".join([click.style(found.id, bold=True), *lines, "", size, *shown])
+    return [f"{name.ljust(width)}  {fact}" for name, fact in facts.items()]
+
+
+def _message(letter: Letter) -> Message | None:
+    """The Klio message it is, or is passed on as; None if it is none."""
+    for data in (letter.data, letter.forward):
+        with suppress(MessageError):
+            return decode(data, job=_NOBODY)
+    return None
+
+
+def _said(message: Message, name: str) -> dict[str, str]:
+    """What a message says."""
+    flags = [f", {flag}" for flag in ("force", "ping") if getattr(message, flag)]
+    said = {name: f"version {message.version}{''.join(flags)}", "of": _entity(message.entity_id)}
+    match message.recipients:
+        case None:
+            said["for"] = "nobody"
+        case Limited(recipients, until):
+            back = f"; for anyone from {until} on" if until else ""
+            said["for"] = cut(", ".join(map(str, recipients)) + back, _TEXT)
+        case _:
+            said["for"] = "anyone"
+    if message.audit_log:
+        path = " -> ".join(str(entry.job or "unknown") for entry in message.audit_log)
+        said["went through"] = cut(path, _TEXT)
+    if message.payload:
+        said["payload"] = f"{len(message.payload):,} bytes"
+    return said
+
+
+def _message_json(message: Message) -> dict[str, Any]:
+    to = message.recipients
+    until = to.trigger_children_of if isinstance(to, Limited) else None
+    return {
+        "version": message.version,
+        "entity_id": message.entity_id,
+        "force": message.force,
+        "ping": message.ping,
+        "recipients": _recipients(to),
+        "trigger_children_of": None if until is None else str(until),
+        "audit_log": [
+            {"job": None if entry.job is None else str(entry.job), "at": entry.at}
+            for entry in message.audit_log
+        ],
+        "payload_bytes": len(message.payload),
+    }
+
+
+def _recipients(to: Recipients | None) -> list[str] | None:
+    """The jobs it is for; null for anyone."""
+    match to:
+        case None:
+            return []
+        case Limited(recipients):
+            return [str(job) for job in recipients]
+        case _:
+            return None
 
 
 def _shown(data: bytes) -> Sequence[str]:
@@ -116,7 +185,7 @@ def _more(number: int, what: str) -> str:
     return f"... and {number:,} {what} more: --raw prints all"
 
 
-def _entity(entity: str | None, most: int) -> str:
+def _entity(entity: str | None, most: int = _TEXT) -> str:
     return "-" if entity is None else cut(printable(entity), most)
 
 

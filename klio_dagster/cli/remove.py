@@ -9,7 +9,7 @@ import dagster as dg
 
 from klio_dagster.cli.asking import ids_option, named_ids
 from klio_dagster.cli.output import apply_option, common, example, print_json, table, warn
-from klio_dagster.cli.project import Project, ProjectGroup, open_project
+from klio_dagster.cli.project import Project, open_project
 from klio_dagster.codecs.registry import suffixes
 from klio_dagster.core.ids import id_problem, printable
 from klio_dagster.core.wording import did_you_mean
@@ -20,9 +20,9 @@ from klio_dagster.ledger.takedown import Place, Takedown, Traces, take_down, tra
 from klio_dagster.store.layout import output_path
 from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.removed import restore as lift
-from klio_dagster.store.store import Store
 
 _SHOWN_IDS = 3
+_COUNTS = ("outputs", "output_bytes", "lines", "messages", "events")
 
 
 @click.command(
@@ -42,14 +42,14 @@ def remove(
 ) -> None:
     """Take entities down: what names them goes, and no run computes them again.
 
-    Says what would go and changes nothing, unless --apply is given. Receipts, lists of runs,
-    Dagster's records and the partition go, and with --outputs the outputs; sources are yours and
-    stay. A tombstone refuses later requests until `klio entities restore`. Works on every group
-    of the project. Killed in between, it is completed by calling it again.
+    Says what would go and changes nothing, unless --apply is given. Receipts, lists of runs, kept
+    messages, Dagster's records and the partition go, and with --outputs the outputs; sources are
+    yours and stay. A tombstone refuses later requests until `klio entities restore`. Works on every
+    group of the project. Killed in between, it is completed by calling it again.
     """
     entities = named_ids(ids, from_file)
     with open_project(None) as project:
-        for store in _stores(project.groups):
+        for store in project.stores:
             check_store_is_ours(store, project.instance)
         _check_known(project, entities)
         takedown = _takedown(project, entities, outputs=outputs)
@@ -60,7 +60,7 @@ def remove(
     if as_json:
         print_json(said)
         return
-    rows = [[name, said[name]] for name in ("outputs", "output_bytes", "lines", "events")]
+    rows = [[name, said[name]] for name in _COUNTS]
     rows += [[f"in catalogue '{name}'", number] for name, number in found.partitions.items()]
     shown = ", ".join(printable(entity) for entity in entities[:_SHOWN_IDS])
     more = f" and {len(entities) - _SHOWN_IDS:,} more" if len(entities) > _SHOWN_IDS else ""
@@ -85,7 +85,7 @@ def restore(ids: tuple[str, ...], from_file: TextIO | None, as_json: bool) -> No
     """
     entities = named_ids(ids, from_file)
     with open_project(None) as project:
-        lifted = {entity for store in _stores(project.groups) for entity in lift(store, entities)}
+        lifted = {entity for store in project.stores for entity in lift(store, entities)}
     restored = [entity for entity in entities if entity in lifted]
     if as_json:
         print_json({"restored": restored, "not_removed": len(entities) - len(restored)})
@@ -102,10 +102,12 @@ def _to_json(entities: Sequence[str], found: Traces, *, is_applied: bool) -> dic
         "outputs": len(found.outputs),
         "output_bytes": sum(found.outputs.values()),
         "lines": sum(found.lines.values()),
+        "messages": sum(found.messages.values()),
         "events": sum(found.events.values()),
         "partitions": dict(found.partitions),
         "by_asset": dict(found.events),
         "files": dict(found.lines),
+        "message_files": dict(found.messages),
         "output_files": dict(found.outputs),
         "computing": found.computing.claim.run_id if found.computing else None,
     }
@@ -151,7 +153,7 @@ def _check_known(project: Project, entities: Sequence[str]) -> None:
         ConfigError: one is in no catalogue and has not been removed either.
     """
     known = {e for name in _catalogues(project) for e in registered(project.instance, name)}
-    for store in _stores(project.groups):
+    for store in project.stores:
         known |= removed_entities(store)
     unknown = [e for e in entities if e not in known or id_problem(e)]
     if unknown:
@@ -163,7 +165,3 @@ def _check_known(project: Project, entities: Sequence[str]) -> None:
             where="catalogue",
             fix=" ".join(filter(None, (close, "`klio entities list` prints the ids"))),
         )
-
-
-def _stores(groups: Sequence[ProjectGroup]) -> list[Store]:
-    return list({each.store.url: each.store for each in groups}.values())

@@ -1,6 +1,7 @@
 """What nobody needs any more: found in a store, and removed by `klio gc`.
 
-Never what a claim, live or dead, still names, and never what the ledger does not have yet.
+Never what a claim, live or dead, still names, never what the ledger does not have yet, and never a
+message: they leave the store by being recorded, passed on or dropped.
 """
 
 import os
@@ -16,8 +17,11 @@ from klio_dagster.ledger.in_flight import finished_receipts
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claims import DEAD_AFTER_S, read_claims
 from klio_dagster.store.layout import (
+    INBOX_PREFIX,
     OPEN_PREFIX,
+    OUTBOX_PREFIX,
     OWN_FOLDER,
+    PUBLISHED_PREFIX,
     RECEIPTS_PREFIX,
     REQUESTS_PREFIX,
     RUNS_PREFIX,
@@ -40,6 +44,7 @@ class Kind(StrEnum):
     RECEIPTS = "receipts"
     RUN = "runs"
     REQUEST = "requests"
+    PUBLISHED = "published"
     ORPHAN = "orphans"
 
 
@@ -48,7 +53,8 @@ class Keep:
     """What is not garbage, whatever its age.
 
     Args:
-        younger_than: seconds since 1970; receipts, manifests, lists and requests written later.
+        younger_than: seconds since 1970; receipts, manifests, lists, requests and notes of what was
+            passed on written later.
         requests: paths of the request files that runs which are not finished yet will read.
     """
 
@@ -103,6 +109,11 @@ def garbage(
                 continue
             if kind is Kind.RUN or _is_recorded(store, ledger, work_id):
                 yield from ((kind, info) for info in files)
+    at_work = {*held, *_unfinished(store)}
+    for work, files in _by_work(store, PUBLISHED_PREFIX):
+        newest = max(info.modified.timestamp() for info in files)
+        if work not in at_work and newest < keep.younger_than:
+            yield from ((Kind.PUBLISHED, info) for info in files)
     for info in store.list(REQUESTS_PREFIX):
         if info.modified.timestamp() < keep.younger_than and info.path not in keep.requests:
             yield Kind.REQUEST, info
@@ -197,6 +208,13 @@ def _by_work(store: Store, prefix: str) -> Iterator[tuple[str, list[ObjectInfo]]
     listed = sorted(store.list(prefix))
     for work_id, files in groupby(listed, key=lambda info: _work_id(info, prefix)):
         yield work_id, list(files)
+
+
+def _unfinished(store: Store) -> Iterator[str]:
+    """Batches of the inbox and works of the outbox: what of them was passed on still counts."""
+    for prefix in (INBOX_PREFIX, OUTBOX_PREFIX):
+        for info in store.list(prefix):
+            yield info.path.rpartition("/")[2].removesuffix(".jsonl")
 
 
 def _work_id(info: ObjectInfo, prefix: str) -> str:

@@ -1,6 +1,6 @@
 """`take_down`: entities leave the store, the ledger and the catalogue, and never come back."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -12,7 +12,7 @@ from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.ledger.resume import fold_dead_runs
 from klio_dagster.store.claims import ClaimState
 from klio_dagster.store.removed import bury, removed_entities
-from klio_dagster.store.scrub import scrub
+from klio_dagster.store.scrub import scrub, scrub_messages
 from klio_dagster.store.store import Store
 
 
@@ -53,6 +53,7 @@ class Traces:
     Args:
         outputs: location of each output to its size in bytes.
         lines: location of each of our files in a store to how many of its lines.
+        messages: location of each object with messages that are kept, to how many of them.
         events: asset key to how many events of the ledger.
         partitions: catalogue to how many of the entities are in it.
         removed: how many of the entities have a tombstone in every store.
@@ -61,6 +62,7 @@ class Traces:
 
     outputs: Mapping[str, int]
     lines: Mapping[str, int]
+    messages: Mapping[str, int]
     events: Mapping[str, int]
     partitions: Mapping[str, int]
     removed: int
@@ -93,6 +95,7 @@ def take_down(
     _refuse_while_computed(takedown)  # a run that planned before it could see the tombstones
     for place in takedown.places:
         place.store.delete_many(place.outputs)
+        scrub_messages(place.store, takedown.entities, write=True)
         scrub(place.store, takedown.entities, write=True)
     for catalogue, keys in takedown.catalogues.items():
         ledger.forget(keys, takedown.entities)
@@ -123,16 +126,24 @@ def traces(takedown: Takedown, ledger: Ledger, instance: dg.DagsterInstance) -> 
             for path in place.outputs
             if place.store.exists(path)
         },
-        lines={
-            place.store.uri(path): lines
-            for place in takedown.places
-            for path, lines in scrub(place.store, entities, write=False).items()
-        },
+        lines=_found(takedown.places, entities, scrub),
+        messages=_found(takedown.places, entities, scrub_messages),
         events=events,
         partitions=partitions,
         removed=len(entities.intersection(*buried)) if buried else 0,
         computing=next(_computing(takedown.places, entities), None),
     )
+
+
+def _found(
+    places: Sequence[Place], entities: Collection[str], look: Callable[..., Mapping[str, int]]
+) -> Mapping[str, int]:
+    """What one way of looking finds, by location."""
+    return {
+        place.store.uri(path): number
+        for place in places
+        for path, number in look(place.store, entities, write=False).items()
+    }
 
 
 def _refuse_while_computed(takedown: Takedown) -> None:

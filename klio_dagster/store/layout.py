@@ -21,7 +21,7 @@ import re
 from functools import lru_cache
 from hashlib import sha256
 
-from klio_dagster.core.ids import MAX_ASSET_BYTES, escape, unescape
+from klio_dagster.core.ids import FOLDER_END, MAX_ASSET_BYTES, escape, unescape
 from klio_dagster.errors import ConfigError, InvalidEntityIdError
 
 OWN_FOLDER = "_klio"
@@ -182,6 +182,17 @@ def waiting_path(asset: str, entity_id: str) -> str:
         InvalidEntityIdError: the id cannot be escaped.
     """
     return f"{WAITING_PREFIX}{check_asset(asset)}/{escape(entity_id)}"
+
+
+def kept_entity(path: str) -> str | None:
+    """The entity whose held or waiting messages lie at this path; None if there is none."""
+    *above, name = path.split("/")
+    while above and above[-1].endswith(FOLDER_END):  # of a long name; no group or asset ends so
+        name = f"{above.pop()}/{name}"
+    try:
+        return unescape(name)
+    except InvalidEntityIdError:
+        return None
 
 
 def dead_letter_prefix(group: str) -> str:

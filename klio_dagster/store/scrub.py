@@ -1,7 +1,10 @@
 """What our own folder of the store says of entities, and that folder without it.
 
-Receipts, manifests, lists of failures, summaries and request files name entities. Each file that
-does is written anew without them, atomically; the others are not touched.
+Receipts, manifests, lists of failures, summaries, request files, and notes of what was passed on or
+has to be, name entities. Each file that does is written anew without them, atomically; the others
+are not touched. Messages that are kept
+for a person or for later go whole. A batch of the inbox is left to its run, which refuses what was
+taken down.
 """
 
 import gzip
@@ -10,9 +13,22 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, cast
 
-from klio_dagster.store.layout import RECEIPTS_PREFIX, REQUESTS_PREFIX, RUNS_PREFIX
+from klio_dagster.core.letter import Asked
+from klio_dagster.store.layout import (
+    DEAD_LETTER_PREFIX,
+    HELD_PREFIX,
+    OUTBOX_PREFIX,
+    PUBLISHED_PREFIX,
+    RECEIPTS_PREFIX,
+    REPLAY_PREFIX,
+    REQUESTS_PREFIX,
+    RUNS_PREFIX,
+    WAITING_PREFIX,
+    kept_entity,
+)
 from klio_dagster.store.objects import ObjectStore
 
+_LINES = (RECEIPTS_PREFIX, RUNS_PREFIX, REQUESTS_PREFIX, OUTBOX_PREFIX, PUBLISHED_PREFIX)
 _FEW = 20  # up to so many ids are searched for as bytes, which is faster than reading all lines
 
 
@@ -32,7 +48,7 @@ def scrub(store: ObjectStore, entities: Collection[str], *, write: bool) -> dict
     """
     named = _Named(entities)
     found: dict[str, int] = {}
-    for prefix in (RECEIPTS_PREFIX, RUNS_PREFIX, REQUESTS_PREFIX):
+    for prefix in _LINES:
         for path in sorted(info.path for info in store.list(prefix)):
             data = store.get_or_none(path)
             dropped, kept = _without(path, data, named) if data else (0, b"")
@@ -40,6 +56,34 @@ def scrub(store: ObjectStore, entities: Collection[str], *, write: bool) -> dict
                 found[path] = dropped
                 if write:
                     store.put(path, kept)
+    return found
+
+
+def scrub_messages(store: ObjectStore, entities: Collection[str], *, write: bool) -> dict[str, int]:
+    """Path of each object with kept messages of these entities, to how many there are in it.
+
+    Args:
+        store: the store of the messages.
+        entities: checked ids.
+        write: delete the objects; otherwise only count.
+
+    Raises:
+        ConfigError: the store does not let us read or write.
+        StoreUnavailableError: it did not answer.
+    """
+    named = _Named(entities)
+    found: dict[str, int] = {}
+    for prefix in (DEAD_LETTER_PREFIX, REPLAY_PREFIX):
+        for path in sorted(info.path for info in store.list(prefix)):
+            data = store.get_or_none(path) if path.endswith(".json") else None
+            if data is not None and named(data):
+                found[path] = 1
+    for prefix in (HELD_PREFIX, WAITING_PREFIX):
+        for path in sorted(info.path for info in store.list(prefix)):
+            if named.has(kept_entity(path)):
+                found[path] = _messages_in(store.get_or_none(path) or b"")
+    if write:
+        store.delete_many(found)
     return found
 
 
@@ -56,7 +100,7 @@ class _Named:
         try:
             fields: Any = json.loads(line)
             return fields["entity"] in self._entities
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return self._holds(line)  # torn by a kill: nobody reads it, but it is a trace
 
     def has(self, entity: object) -> bool:
@@ -65,6 +109,15 @@ class _Named:
 
     def _holds(self, line: bytes) -> bool:
         return any(text in line for text in self._texts)
+
+
+def _messages_in(data: bytes) -> int:
+    """How many messages an object holds; a torn one counts as one."""
+    try:
+        fields = cast("dict[str, Any]", json.loads(data))
+        return len(Asked.from_line(json.dumps(fields.get("asked", fields))).letters)
+    except (ValueError, AttributeError, RecursionError):
+        return 1
 
 
 def _without(path: str, data: bytes, named: _Named) -> tuple[int, bytes]:
@@ -80,6 +133,10 @@ def _without(path: str, data: bytes, named: _Named) -> tuple[int, bytes]:
         return dropped, _packed(line for line in _unpacked(data) if not named(line))
     if path.endswith("/summary.json"):
         return _summary_without(data, named)
+    if path.startswith(PUBLISHED_PREFIX):
+        entities = cast("list[str]", json.loads(data))
+        left = [entity for entity in entities if not named.has(entity)]
+        return len(entities) - len(left), json.dumps(left).encode()
     return 0, data
 
 

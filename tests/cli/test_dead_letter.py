@@ -6,34 +6,36 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from klio_dagster.core.letter import Letter
+from klio_dagster.message import JobId, Limited, encode, extended, new_message, with_payload
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.dead_letter import listed, put
 from tests.cli.conftest import ROOT
 from tests.streaming.letters import dead
 
 SENSORS = """
-import definitions
 import dagster as dg
+import definitions
+from klio_dagster import KlioPubSubResource
+from klio_dagster.streaming.sensor import build_klio_pubsub_sensor
 
 def nothing(context):
     return dg.SkipReason("nothing came")
 
+pubsub = KlioPubSubResource(project="my-project")
 defs = dg.Definitions.merge(
     definitions.defs,
     dg.Definitions(
         sensors=[
-            dg.SensorDefinition("messages", evaluation_fn=nothing, job_name="__ASSET_JOB"),
-            dg.SensorDefinition(
-                "uploads",
-                evaluation_fn=nothing,
-                job_name="__ASSET_JOB",
-                metadata={"klio/messages_of": "sizes"},
-            ),
-        ],
+            build_klio_pubsub_sensor(
+                assets=definitions.sizes, subscription="in", pubsub=pubsub, name=name
+            )
+            for name in ("messages", "uploads")
+        ] + [dg.SensorDefinition("of_something_else", evaluation_fn=nothing)],
     ),
 )
 """
@@ -192,6 +194,63 @@ def test_bytes_that_are_no_text_are_dumped_and_raw_gives_all_of_them(streaming):
     assert shown.endswith("... and 256 bytes more: --raw prints all\n")
 
 
+def test_a_klio_message_is_shown_with_what_it_says(streaming):
+    job, upstream = JobId("project-a", "mel"), JobId("project-b", "recording")
+    to = Limited((upstream, job), trigger_children_of=job)
+    message = new_message("track-1", force=True, to=to)
+    message = extended(with_payload(message, b"12345"), upstream, 1_700_000_000.0)
+    bad = keep(streaming, "track-1", letter=Letter(data=encode(message)))
+
+    shown = streaming.klio("dead-letter", "show", bad.id).out
+    told = streaming.klio("dead-letter", "show", bad.id, "--json").json
+
+    said = [re.split("  +", line) for line in shown.split("\n\n")[1].splitlines()]
+    assert said == [
+        ["Klio message", "version 2, force"],
+        ["of", "track-1"],
+        ["for", "project-b::recording, project-a::mel; for anyone from project-a::mel on"],
+        ["went through", "project-b::recording"],
+        ["payload", "5 bytes"],
+    ]
+    assert told["message"] == {
+        "version": 2,
+        "entity_id": "track-1",
+        "force": True,
+        "ping": False,
+        "recipients": ["project-b::recording", "project-a::mel"],
+        "trigger_children_of": "project-a::mel",
+        "audit_log": [{"job": "project-b::recording", "at": 1_700_000_000.0}],
+        "payload_bytes": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "recipients"),
+    [
+        pytest.param(encode(new_message("a")), "anyone", None, id="anyone"),
+        pytest.param(encode(replace(new_message("a"), recipients=None)), "nobody", [], id="nobody"),
+    ],
+)
+def test_whom_a_klio_message_is_for_is_said(streaming, data, said, recipients):
+    bad = keep(streaming, "a", letter=Letter(data=data))
+
+    shown = streaming.klio("dead-letter", "show", bad.id).out
+    told = streaming.klio("dead-letter", "show", bad.id, "--json").json
+
+    assert re.search(f"^for +{said}$", shown, re.MULTILINE)
+    assert told["message"]["recipients"] == recipients
+
+
+def test_what_another_sender_meant_is_shown_as_the_message_that_would_be_passed_on(streaming):
+    letter = Letter(data=b'{"id": "a"}', forward=encode(new_message("a")))
+    bad = keep(streaming, "a", letter=letter)
+
+    shown = streaming.klio("dead-letter", "show", bad.id).out
+
+    assert "\npassed on as  version 2\n" in shown
+    assert shown.endswith('  {"id": "a"}\n')
+
+
 def test_programs_read_a_whole_message(streaming):
     bad = keep(streaming, "x", letter=Letter(data=b"\xff", attributes={"a": "b"}, message_id="7"))
 
@@ -199,6 +258,7 @@ def test_programs_read_a_whole_message(streaming):
 
     assert told.items() >= {**bad.head(), "message_id": "7", "data": "/w=="}.items()
     assert told["attributes"] == {"a": "b"}
+    assert told["message"] is None
 
 
 @pytest.mark.parametrize(
@@ -211,6 +271,9 @@ def test_programs_read_a_whole_message(streaming):
         pytest.param(["replay", "f00d"], id="replay what is not there"),
         pytest.param(["replay", "f00d", "--all"], id="ids and all"),
         pytest.param(["replay", "--all", "--sensor", "mesages"], id="to no sensor"),
+        pytest.param(
+            ["replay", "--all", "--sensor", "of_something_else"], id="to no sensor for messages"
+        ),
         pytest.param(["replay", "--all", "--group", "size"], id="of no group"),
         pytest.param(["drop", "f00d"], id="drop what is not there"),
         pytest.param(["drop", "--group", "sizes"], id="drop nothing"),
@@ -272,7 +335,7 @@ def test_an_entity_without_a_message_goes_to_a_sensor_of_its_group_or_is_run(str
     done = streaming.klio("dead-letter", "replay", "--all")
 
     assert done.code == 1
-    assert done.out == "1 sent back: the next tick of uploads takes them in\n"
+    assert done.out == "1 sent back: the next tick of messages takes them in\n"
     assert done.err == (
         f"dead letter {alone.id}: it came through no sensor; `klio run b` is the way\n"
     )
@@ -305,7 +368,7 @@ def test_what_cannot_be_read_does_not_stop_the_others(streaming):
 
 def test_with_nothing_there_all_is_nothing(streaming):
     assert streaming.klio("dead-letter", "replay", "--all").out == "no dead letters\n"
-    assert streaming.klio("dead-letter", "drop", "--all").out == "0 dead letters removed\n"
+    assert streaming.klio("dead-letter", "drop", "--all").out == "nothing is removed\n"
 
 
 # ------------------------------------------------------------------ drop

@@ -3,6 +3,12 @@
 import gzip
 import sqlite3
 
+from klio_dagster.core.letter import Asked, Letter
+from klio_dagster.store.kept import held_entities, hold
+from klio_dagster.store.store import Store
+from klio_dagster.streaming.dead_letter import listed, put
+from tests.streaming.letters import dead
+
 # What Dagster itself writes of a run that failed quotes the first failures; that stays.
 _OF_RUNS = {"STEP_FAILURE", "PIPELINE_FAILURE"}
 
@@ -40,6 +46,7 @@ def test_a_dry_run_tells_exactly_what_apply_removes(computed_copy):
     assert dry["outputs"] == 2
     assert dry["output_bytes"] == len('{"bytes":5}') + len('{"bytes":10}')
     assert dry["lines"] == 3  # two receipts, one line of the manifest
+    assert dry["messages"] == 0
     assert dry["by_asset"].keys() >= {"size", "double"}
     assert dry["partitions"] == {"clips": 1}
     assert {**dry, "applied": True} == done
@@ -59,6 +66,22 @@ def test_nothing_but_the_tombstone_names_it_in_the_store_and_in_the_ledger(compu
                 row for row in index.execute(f"SELECT * FROM {table}") if "nowhere" in str(row)
             ]
             assert [row for row in named if not _OF_RUNS.intersection(row)] == [], table
+
+
+def test_its_kept_messages_go_and_are_counted(computed_copy):
+    store = Store.open(str(computed_copy.folder / "data"))
+    for name in ("good", "other"):
+        put(store, dead(name, group="sizes"))
+        asked = Asked(entity=name, letters=(Letter(data=b"1"), Letter(data=b"2")))
+        hold(store, "sizes", asked)
+
+    dry = computed_copy.klio("entities", "remove", "good")
+    done = computed_copy.klio("entities", "remove", "good", "--apply", "--json").json
+
+    assert ["messages", "3"] in [line.split() for line in dry.out.splitlines()]
+    assert done["messages"] == sum(done["message_files"].values()) == 3
+    assert held_entities(store, "sizes").keys() == {"other"}
+    assert [each.entity for each in listed(store)] == ["other"]
 
 
 def test_others_keep_everything(computed_copy):

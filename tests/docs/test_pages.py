@@ -14,7 +14,9 @@ from klio_dagster.cli.main import klio
 from tests.docs.page import PAGES, README, ROOT, Block, Reader, blocks, mentioned
 from tools.cli_reference import PAGE as CLI_PAGE
 
-OTHER_PAGES = [page for page in PAGES if page not in (README, CLI_PAGE) and blocks(page)]
+DEAD_LETTERS = ROOT / "docs" / "how-to" / "dead-letters.md"
+WITH_MORE = (README, CLI_PAGE, DEAD_LETTERS)
+OTHER_PAGES = [page for page in PAGES if page not in WITH_MORE and blocks(page)]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
@@ -30,6 +32,10 @@ def test_the_examples_of_the_command_line_work_in_the_reference_project(
     reader_of_the_reference_project,
 ):
     reader_of_the_reference_project.follow(CLI_PAGE)
+
+
+def test_the_page_on_dead_letters_says_what_happens_to_them(reader_with_dead_letters):
+    reader_with_dead_letters.follow(DEAD_LETTERS)
 
 
 @pytest.mark.parametrize("page", OTHER_PAGES, ids=name_of)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from klio_dagster.ledger.garbage import Kind, Output, orphans, remove_orphans
+from klio_dagster.ledger.garbage import Keep, Kind, Output, garbage, orphans, remove_orphans
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claims import OpenClaim, open_claim, store_time
 from klio_dagster.store.layout import output_path
@@ -62,3 +62,61 @@ def test_an_orphan_stays_while_a_run_that_started_since_holds_its_asset(
 
     assert during == [True, True, False]
     assert not any(map(store.exists, paths))
+
+
+# ------------------------------------------------------------------ messages
+
+MESSAGES = (
+    "inbox/messages/batch-1.jsonl",
+    "waiting/audio/mel/a",
+    "held/tracks/a",
+    "dead-letter/tracks/0123.json",
+    "outbox/tracks/run-1.jsonl",
+    "replay/messages/0123.json",
+)
+
+
+def old_garbage(store: Store, ledger: Ledger, younger_than: float = 1e12) -> list[str]:
+    keep = Keep(younger_than=younger_than, requests=())
+    return [info.path for _, info in garbage(store, ledger, keep, [], now=store_time(store) + 1e6)]
+
+
+def test_no_message_is_garbage_however_old(store: Store, ledger: Ledger):
+    for path in MESSAGES:
+        store.put(f"_klio/{path}", b"{}")
+
+    assert old_garbage(store, ledger) == []
+
+
+@pytest.mark.parametrize(
+    ("beside", "is_kept"),
+    [
+        pytest.param(None, False, id="its batch is gone"),
+        pytest.param("_klio/inbox/messages/work.jsonl", True, id="its batch is in the inbox"),
+        pytest.param("_klio/inbox/messages/other.jsonl", False, id="another batch is"),
+        pytest.param("_klio/outbox/tracks/work.jsonl", True, id="it has still to be passed on"),
+    ],
+)
+def test_notes_of_what_was_passed_on_go_with_their_work(
+    store: Store, ledger: Ledger, beside: str | None, is_kept: bool
+):
+    store.put("_klio/published/work/0.json", b"{}")
+    if beside:
+        store.put(beside, b"{}")
+
+    young = old_garbage(store, ledger, younger_than=store_time(store) - 60)
+    found = old_garbage(store, ledger)
+
+    assert young == []
+    assert found == ([] if is_kept else ["_klio/published/work/0.json"])
+
+
+def test_notes_of_a_run_that_holds_its_claim_stay(store: Store, ledger: Ledger):
+    claim = open_claim(store, "work", assets=["mel"])
+    store.put("_klio/published/work/0.json", b"{}")
+
+    held = old_garbage(store, ledger)
+    claim.close()
+
+    assert held == []
+    assert old_garbage(store, ledger) == ["_klio/published/work/0.json"]

@@ -6,9 +6,15 @@ import json
 import pytest
 from hypothesis import given
 
+from klio_dagster.core.letter import Asked, Letter
+from klio_dagster.store.inbox import write_batch
+from klio_dagster.store.kept import Waiting, hold, put_waiting
 from klio_dagster.store.memory import MemoryStore
-from klio_dagster.store.scrub import scrub
+from klio_dagster.store.outbox import leave, left_behind, published, put_published
+from klio_dagster.store.scrub import scrub, scrub_messages
+from klio_dagster.streaming.dead_letter import listed, put, replay
 from tests.strategies import entity_ids
+from tests.streaming.letters import dead
 
 FILES = {
     "_klio/receipts/r/w.jsonl": b"".join,
@@ -82,3 +88,68 @@ def test_a_line_torn_by_a_kill_goes_too_if_it_names_the_entity():
     scrub(store, ["b"], write=True)
 
     assert store.get("_klio/receipts/r/w.jsonl") == line_of("a")
+
+
+def asked(entity: str, *numbers: int) -> Asked:
+    return Asked(entity=entity, letters=tuple(Letter(data=bytes([n])) for n in numbers))
+
+
+@given(entity=entity_ids)
+def test_kept_messages_of_the_entity_go_whole_and_no_other_whatever_the_id(entity: str):
+    store = MemoryStore()
+    others = [f"{entity[:100]}{end}" for end in "+x/"]
+    for name in (entity, *others):
+        put(store, dead(name, sensor="replayed"))
+        replay(store, [dead(name, sensor="replayed").id])
+        put(store, dead(name))
+        hold(store, "tracks", asked(name, 1, 2, 3))
+        waiting = Waiting(
+            asset="audio/mel", sensor="s", since=1.0, is_requested=True, asked=asked(name, 1, 2)
+        )
+        put_waiting(store, waiting)
+
+    counted = scrub_messages(store, [entity], write=False)
+    before = len(list(store.list()))
+    done = scrub_messages(store, [entity], write=True)
+
+    assert counted == done
+    assert sorted(done.values()) == [1, 1, 2, 3]
+    assert before - len(list(store.list())) == 4
+    assert scrub_messages(store, others, write=False).keys() == {i.path for i in store.list()}
+    assert {each.entity for each in listed(store)} == set(others)
+
+
+@pytest.mark.parametrize("others", [0, 30], ids=["one id", "many ids"])
+def test_messages_that_only_quote_the_entity_stay_and_torn_ones_go(others):
+    store = MemoryStore()
+    put(store, dead("b", error='upstream of "a" failed'))
+    put(store, dead("a", entity=None))
+    store.put("_klio/dead-letter/tracks/notes.txt", b'ask about "a"')
+    store.put("_klio/dead-letter/tracks/deep.json", b"[" * 100_000)
+    store.put("_klio/dead-letter/tracks/torn.json", b'{"v": 1, "entity": "a", "rea')
+    store.put("_klio/held/tracks/a", b'{"entity": "a", "lett')
+
+    assert scrub_messages(store, ["a", *(f"e{n}" for n in range(others))], write=True) == {
+        "_klio/dead-letter/tracks/torn.json": 1,
+        "_klio/held/tracks/a": 1,
+    }
+
+
+def test_a_batch_of_the_inbox_is_left_to_its_run():
+    store = MemoryStore()
+    write_batch(store, "messages", [asked("a", 1)])
+
+    assert scrub_messages(store, ["a"], write=True) == {}
+    assert scrub(store, ["a"], write=True) == {}
+
+
+def test_notes_of_what_is_passed_on_do_not_name_it_any_more():
+    store = MemoryStore()
+    leave(store, "tracks", "work", ["a", "b"])
+    put_published(store, "work", 1, ["a", "c"])
+
+    counted = scrub(store, ["a"], write=True)
+
+    assert sorted(counted.values()) == [1, 1]
+    assert [entities for _, entities in left_behind(store, "tracks")] == [["b"]]
+    assert published(store, "work") == {"c"}
