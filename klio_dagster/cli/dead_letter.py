@@ -226,7 +226,7 @@ def _sensor_of(project: Project, asked: str | None) -> Callable[[DeadLetter], st
     sensors: dict[str, str] = {}
     for each in project.groups:
         made = message_sensors(each.location.repository.sensor_defs)
-        sensors |= {name: group for name, (group, _) in made.items()}
+        sensors |= {name: settings.group.name for name, settings in made.items()}
     if asked is not None and asked not in sensors:
         close = did_you_mean(asked, sensors)
         fix = close or f"there are: {', '.join(sorted(sensors)) or 'none'}"

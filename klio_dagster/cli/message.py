@@ -6,12 +6,12 @@ from typing import BinaryIO, NamedTuple
 
 import click
 
+from klio_dagster.cli.listening import listening
 from klio_dagster.cli.output import common, example, print_json, warn
 from klio_dagster.cli.progress import progress_shown
 from klio_dagster.cli.publishing import checked_ids, published
 from klio_dagster.core.job import JobId
 from klio_dagster.core.wording import counted
-from klio_dagster.errors import ConfigError
 from klio_dagster.message import ANYONE, Limited, Recipients, encode, new_message
 from klio_dagster.pubsub.publish import Publisher
 from klio_dagster.pubsub.settings import Settings, topic_path
@@ -86,6 +86,7 @@ def message() -> None:
     " Default: the topic of the project's Pub/Sub sensor.",
 )
 @click.option("--job", type=_Job(), help="Who is asked. Default: the job of that sensor.")
+@click.option("--sensor", metavar="NAME", help="Which sensor of the project, if it has several.")
 @click.option(
     "--message-version",
     type=click.IntRange(1, 2),
@@ -103,6 +104,7 @@ def publish(
     non_klio: bool,
     topic: str | None,
     job: JobId | None,
+    sensor: str | None,
     message_version: int,
     as_json: bool,
 ) -> int:
@@ -114,7 +116,7 @@ def publish(
     """
     _check_together(top_down, bottom_up, non_klio, force=force, ping=ping)
     to_anyone = top_down or non_klio
-    destination = _destination(topic, job, is_job_needed=not to_anyone)
+    destination = _destination(topic, job, sensor, is_job_needed=not to_anyone)
     to = Limited((destination.job,)) if destination.job and not to_anyone else ANYONE
     data_of = str.encode if non_klio else _klio_message(force, ping, to=to, version=message_version)
     publisher = Publisher(destination.settings)
@@ -152,33 +154,20 @@ def _klio_message(
     return data_of
 
 
-def _destination(topic: str | None, job: JobId | None, *, is_job_needed: bool) -> Destination:
+def _destination(
+    topic: str | None, job: JobId | None, sensor: str | None, *, is_job_needed: bool
+) -> Destination:
     """What the options name, and what the project's sensor reads where they do not.
 
     Raises:
         ConfigError: neither says it, or there is no such topic.
     """
     if topic is None or (is_job_needed and job is None):
-        found = _of_the_sensor(is_job_needed)
-        return found._replace(
-            topic=topic_path(found.settings, topic) if topic else found.topic, job=job or found.job
-        )
+        found = listening(sensor, "--topic and --job" if is_job_needed else "--topic")
+        full = topic_path(found.settings, topic) if topic else found.topic
+        return Destination(full, job or found.job, found.settings)
     settings = Settings()
     return Destination(topic_path(settings, topic), job, settings)
-
-
-def _of_the_sensor(is_job_needed: bool) -> Destination:
-    """The topic that the project's Pub/Sub sensor listens to, and its job.
-
-    Raises:
-        ConfigError: there is no such sensor.
-    """
-    options = "--topic and --job" if is_job_needed else "--topic"
-    raise ConfigError(
-        "the project has no Pub/Sub sensor to publish for",
-        where="klio message publish",
-        fix=f"name where to publish with {options}",
-    )
 
 
 def _tell(topic: str, count: int, failed: list[dict[str, str]], as_json: bool) -> None:

@@ -17,6 +17,7 @@ from klio_dagster.cli.streams import printed_to_stderr
 from klio_dagster.cli.workspace import WORKSPACE, find_folder, workspace_of
 from klio_dagster.defs.group import EntityGroup, group_of
 from klio_dagster.defs.metadata import metadata_of
+from klio_dagster.defs.pubsub import KlioPubSubResource
 from klio_dagster.defs.requested import partitioned_outside
 from klio_dagster.defs.resource import KlioResource
 from klio_dagster.errors import ConfigError
@@ -36,6 +37,7 @@ class ProjectGroup:
         keys: their asset keys.
         partitioned: keys of the outside assets that have the group's partitions.
         store: where the group's outputs lie.
+        pubsub: where its messages come from and go to.
         location: the code location it is defined in.
     """
 
@@ -44,6 +46,7 @@ class ProjectGroup:
     keys: Sequence[str]
     partitioned: Collection[str]
     store: Store
+    pubsub: KlioPubSubResource
     location: launching.Location
 
 
@@ -148,6 +151,7 @@ def _groups(
                 keys=[group.keys[name] for name in names],
                 partitioned=partitioned_outside(group, partitions),
                 store=resource.open_store(folder),
+                pubsub=resource.pubsub,
                 location=location,
             )
 

@@ -12,7 +12,7 @@ from klio_dagster.defs.sensing import resource_keys, resource_of
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals.definitions import job_of_entities
 from klio_dagster.message import Decoder, KlioDecoder
-from klio_dagster.streaming.settings import SensorSettings
+from klio_dagster.streaming.settings import SensorSettings, attach
 from klio_dagster.streaming.sources import bound
 from klio_dagster.streaming.tick import Tick
 
@@ -96,6 +96,7 @@ def build_klio_pubsub_sensor(
         store = klio.open_store()
         return Tick(context, bound(settings, store), store, pubsub or klio.pubsub).result()
 
+    attach(evaluate, settings)
     return dg.SensorDefinition(
         name=named,
         job=job,

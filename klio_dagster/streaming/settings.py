@@ -1,6 +1,6 @@
-"""What a message sensor is made with, and where others find it again: in its metadata."""
+"""What a message sensor is made with, and how others find that again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
@@ -9,10 +9,10 @@ from klio_dagster.core.request import RerunOn
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.pubsub import KlioPubSubResource
 from klio_dagster.errors import ConfigError
+from klio_dagster.ledger.internals.definitions import evaluation_of
 from klio_dagster.message import Decoder
 
-SUBSCRIPTION = "klio/subscription"
-GROUP = "klio/group"
+_ATTRIBUTE = "__klio_messages__"
 _WHERE = "build_klio_pubsub_sensor"
 
 
@@ -57,15 +57,20 @@ class SensorSettings:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What people and commands read of the sensor."""
-        return {SUBSCRIPTION: self.subscription, GROUP: self.group.name}
+        """What people read of the sensor in Dagster's UI."""
+        return {"klio/subscription": self.subscription, "klio/group": self.group.name}
 
 
-def message_sensors(sensors: Sequence[dg.SensorDefinition]) -> dict[str, tuple[str, str]]:
-    """Name of each message sensor to the group and the subscription it is for."""
-    found: dict[str, tuple[str, str]] = {}
+def attach(evaluate: object, settings: SensorSettings) -> None:
+    """Leave the settings where `message_sensors` finds them: on the function that Dagster keeps."""
+    setattr(evaluate, _ATTRIBUTE, settings)
+
+
+def message_sensors(sensors: Iterable[dg.SensorDefinition]) -> dict[str, SensorSettings]:
+    """The message sensors among these, by name."""
+    found: dict[str, SensorSettings] = {}
     for sensor in sensors:
-        told = {key: str(getattr(value, "value", value)) for key, value in sensor.metadata.items()}
-        if SUBSCRIPTION in told and GROUP in told:
-            found[sensor.name] = (told[GROUP], told[SUBSCRIPTION])
+        settings = getattr(evaluation_of(sensor), _ATTRIBUTE, None)
+        if isinstance(settings, SensorSettings):
+            found[sensor.name] = settings
     return found

@@ -140,10 +140,12 @@ def test_of_many_refused_ids_the_first_are_told(recorder, capsys):
         pytest.param(["a", *GIVEN, "--topic", "a/b"], "no name that Pub/Sub takes", id="topic"),
         pytest.param(["a", "-n", "--topic", "abc"], "its project is not known", id="project"),
         pytest.param(
-            ["a"], "name where to publish with --topic and --job", id="neither topic nor job"
+            ["a"],
+            "no message sensor to publish for; name --topic and --job",
+            id="neither topic nor job",
         ),
-        pytest.param(["a", "--topic", TOPIC], "with --topic and --job", id="no job"),
-        pytest.param(["a", "-t"], "with --topic", id="no topic"),
+        pytest.param(["a", "--topic", TOPIC], "name --topic and --job", id="no job"),
+        pytest.param(["a", "-t"], "name --topic", id="no topic"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(arguments, said, recorder, capsys):

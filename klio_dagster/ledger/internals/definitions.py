@@ -95,6 +95,15 @@ def finished_outputs(
         yield dg.Output(None, name, metadata={"__source_asset_observation__": True})
 
 
+def evaluation_of(sensor: dg.SensorDefinition) -> object:
+    """The function that a sensor was made with.
+
+    Private because Dagster copies sensors when it binds their resources, and nothing but the
+    function survives that; without it the sensor's settings could not be found again.
+    """
+    return sensor._raw_fn
+
+
 def is_only_op(context: dg.AssetExecutionContext) -> bool:
     """Whether the run computes nothing but the assets of this op.
 
