@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from tests.cli.given_up import SENSORS
 from tests.cli.process import klio_process
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +160,15 @@ def project(tmp_path: Path) -> Iterator[Project]:
     made = Project(tmp_path / "project")
     yield made
     made.end()
+
+
+@pytest.fixture
+def streaming(project):
+    """A project with two sensors and nothing in the dead letter."""
+    project.write("streaming_definitions.py", SENSORS)
+    workspace = (project.folder / "workspace.yaml").read_text()
+    project.write("workspace.yaml", workspace.replace("definitions", "streaming_definitions"))
+    return project
 
 
 @pytest.fixture(scope="session")

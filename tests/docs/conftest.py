@@ -14,8 +14,7 @@ RECORDINGS = ("drum_snare_soft", "tabla_na_s")
 WITH_SENSOR = """
 import dagster as dg
 import {module} as without
-from klio_dagster import KlioPubSubResource
-from klio_dagster.streaming.sensor import build_klio_pubsub_sensor
+from klio_dagster import KlioPubSubResource, build_klio_pubsub_sensor
 
 sensor = build_klio_pubsub_sensor(
     assets=without.track_audio,
