@@ -13,8 +13,8 @@ telemetry:
 nux:
   enabled: false
 
-# A run keeps all cores busy by itself, so there is one at a time. Only runs that messages ask for do
-# not wait until a backfill has ended: they have a lane of their own, again one at a time.
+# A run keeps all cores busy by itself, so there is one at a time. Those that messages ask for have a
+# lane of their own, again one at a time: they do not wait until a backfill has ended.
 run_coordinator:
   module: klio_dagster.defs.lanes
   class: KlioRunCoordinator
