@@ -4,15 +4,25 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 from klio_dagster.cli.home import ensure_home
 from klio_dagster.defs.lanes import LANE_TAG, MESSAGES, OTHERS
 
 
+@dg.op
+def nothing():
+    pass
+
+
 @dg.job
 def work():
-    dg.op(lambda: None, name="nothing")()
+    nothing()
 
 
 @pytest.fixture
@@ -23,7 +33,13 @@ def instance(tmp_path, monkeypatch) -> Iterator[dg.DagsterInstance]:
 
 
 def submitted(instance: dg.DagsterInstance, **tags: str) -> str:
-    run = instance.create_run_for_job(work, tags={k.replace("_", "/"): v for k, v in tags.items()})
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
+    run = instance.create_run_for_job(
+        work,
+        tags={name.replace("_", "/"): value for name, value in tags.items()},
+        remote_job_origin=RemoteJobOrigin(repository, "work"),
+        job_code_origin=dg.reconstructable(work).get_python_origin(),
+    )
     instance.run_coordinator.submit_run(dg.SubmitRunContext(run, workspace=None))
     return run.run_id
 
