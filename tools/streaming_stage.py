@@ -109,6 +109,17 @@ class Stage:
                 f"make demo-streaming: klio {arguments[0]} ended with {done.returncode}"
             )
 
+    def said(self, *arguments: str) -> str:
+        """What a klio command prints."""
+        return subprocess.run(
+            [*_KLIO, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
     def publish(self, ids: Sequence[str], option: str = "--top-down") -> None:
         """Ask for entities, by a message each."""
         self.klio("message", "publish", option, "--topic", self.topic, "--", *ids)

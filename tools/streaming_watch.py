@@ -13,7 +13,8 @@ from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.pubsub import KlioPubSubResource
 from klio_dagster.errors import MessageError
 from klio_dagster.ledger.ledger import ledger_of
-from klio_dagster.message import Message, decode
+from klio_dagster.message import Message, decode, encode
+from klio_dagster.pubsub.publish import Outgoing
 from klio_dagster.pubsub.pull import Received
 from klio_dagster.store.inbox import list_batches, read_batch
 from klio_dagster.store.store import Store
@@ -97,6 +98,14 @@ class Watch:
             if now.is_over and not waiting:
                 return
             time.sleep(_POLL_S)
+
+    def publish(self, message: Message) -> None:
+        """Publish a message that the command line would refuse."""
+        self._pubsub.publisher().publish(self.stage.topic, [Outgoing(encode(message))])
+
+    def newest_run(self) -> str:
+        """The id of the run that was requested last."""
+        return self._instance.get_runs(limit=1)[0].run_id
 
     def left_behind(self) -> list[str]:
         """What must not be there when all is done."""

@@ -13,8 +13,8 @@ telemetry:
 nux:
   enabled: false
 
-# A run keeps all cores busy by itself, so there is one at a time. Those that messages ask for have a
-# lane of their own, again one at a time: they do not wait until a backfill has ended.
+# A run keeps all cores busy by itself, so there is one at a time. Those that messages ask for have
+# a lane of their own, again one at a time: they do not wait until a backfill has ended.
 run_coordinator:
   module: klio_dagster.defs.lanes
   class: KlioRunCoordinator
