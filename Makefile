@@ -14,13 +14,16 @@ SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)-$(shell pwd | 
 DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-kill test-versions lint bench bench-scale proto screenshots clean distclean
+.PHONY: help setup demo demo-streaming dev test test-slow test-kill test-versions lint bench bench-scale proto screenshots clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(SETUP) ## the track catalogue from nothing: computed, then skipped
 	@$(BIN)/python tools/demo.py
+
+demo-streaming: $(SETUP) ## the same asked for by messages: Pub/Sub's emulator, Dagster's daemon, a live table
+	@$(BIN)/python tools/demo_streaming.py
 
 dev: $(SETUP) ## Dagster's UI on the same catalogue
 	@$(BIN)/klio dev

@@ -9,11 +9,12 @@ from klio_dagster import (
     define_klio_repair_job,
     source_assets,
 )
+from sensors.tracks import message_sensors
 
 defs = dg.Definitions(
     assets=[track_audio, *source_assets(track_audio)],
     jobs=[define_klio_repair_job(track_audio)],
-    sensors=[build_klio_reconcile_sensor(assets=track_audio)],
+    sensors=[build_klio_reconcile_sensor(assets=track_audio), *message_sensors(track_audio)],
     resources={"klio": KlioResource(store=".klio/store")},
     # One step computes all of a run: a process of its own would only start slower.
     executor=dg.in_process_executor,

@@ -1,1 +1,1 @@
-"""Sensors of the reference project: what asks for tracks from outside. Empty until streaming."""
+"""Sensors of the reference project: what asks for tracks from outside."""

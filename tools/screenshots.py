@@ -1,6 +1,5 @@
 """`make screenshots`: the pictures of Dagster's UI and of `klio view`, of the demo catalogue."""
 
-import io
 import sys
 import tempfile
 from pathlib import Path
@@ -8,24 +7,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from PIL import Image  # noqa: E402 - the project's folder comes first
-from playwright.sync_api import Browser, Page, expect  # noqa: E402
+from playwright.sync_api import Browser, expect  # noqa: E402 - the project's folder comes first
 
 from tests.ui.served import CHROMIUM, Project, Ui, browser, served, viewed  # noqa: E402
+from tools.pictures import IMAGES, opened, taken  # noqa: E402
+from tools.streaming_screenshots import messages  # noqa: E402
 
-IMAGES = ROOT / "docs" / "images"
 GOOD = "loop_breakbeat"
 OVERWRITTEN = "guit_harmonics"
 """A track that has worked, and fails once its recording is no audio any more."""
-
-_COLOURS = 256  # a palette makes a picture a third of the size; no value is more than 8 of 255 off
 
 
 def main() -> int:
     """Take them all.
 
     Returns:
-        0; 1 if there is no browser.
+        0; 1 if there is no browser, or no emulator for those of messages.
     """
     if CHROMIUM is None:
         print("Chromium is not installed; sh tools/debian-packages.sh", file=sys.stderr)
@@ -47,7 +44,7 @@ def main() -> int:
         with viewed(project) as address, browser() as started:
             view(started, address)
             view_of_failed(started, address)
-    return 0
+    return messages()
 
 
 def asset_graph(started: Browser, ui: Ui) -> None:
@@ -128,22 +125,6 @@ def view_of_failed(started: Browser, address: str) -> None:
     expect(page.locator("#details")).to_contain_text("A run would compute it")
     expect(page.locator("#notice")).to_be_empty()
     taken(page, "view-failed")
-
-
-def opened(started: Browser, width: int, height: int) -> Page:
-    """An empty page of so many pixels, drawn twice as fine."""
-    return started.new_page(viewport={"width": width, "height": height}, device_scale_factor=2)
-
-
-def taken(page: Page, name: str) -> None:
-    """Take the picture once the page is at rest, and close it."""
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(1000)  # what moves comes to its end
-    picture = Image.open(io.BytesIO(page.screenshot()))
-    small = picture.quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    small.save(IMAGES / f"{name}.png", optimize=True)
-    print(f"docs/images/{name}.png")
-    page.close()
 
 
 if __name__ == "__main__":

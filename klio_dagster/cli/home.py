@@ -13,10 +13,19 @@ telemetry:
 nux:
   enabled: false
 
-# A run keeps all cores busy by itself.
-run_queue:
-  max_concurrent_runs: 1
-  dequeue_interval_seconds: 1
+# A run keeps all cores busy by itself, so there is one at a time. Those that messages ask for have
+# a lane of their own, again one at a time: they do not wait until a backfill has ended.
+run_coordinator:
+  module: klio_dagster.defs.lanes
+  class: KlioRunCoordinator
+  config:
+    max_concurrent_runs: -1
+    tag_concurrency_limits:
+      - key: klio/lane
+        value:
+          applyLimitPerUniqueValue: true
+        limit: 1
+    dequeue_interval_seconds: 1
 
 # Dagster's own files, written in batches. Without these lines runs over long ranges start slowly.
 event_log_storage:

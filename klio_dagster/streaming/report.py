@@ -38,8 +38,17 @@ class Report:
         sent = [x.published_at for each in asked for x in each.letters if x.published_at]
         self.oldest = min([*sent, *([] if self.oldest is None else [self.oldest])], default=None)
 
+    @property
+    def _is_idle(self) -> bool:
+        """There was nothing to do, and nothing is left to be done."""
+        taken = self.taken
+        came = taken.pulled or taken.accepted or taken.merged or taken.dropped or taken.dead
+        return not (came or self.up_to_date or self.requested or self.depth or self.error)
+
     def __str__(self) -> str:
         taken = self.taken
+        if self._is_idle:
+            return "no messages, and the inbox is empty"
         parts = [f"pulled {taken.pulled:,}"]
         if self.is_full:
             parts = [f"nothing pulled: {self.depth:,} batches are unfinished"]

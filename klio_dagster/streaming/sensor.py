@@ -104,6 +104,7 @@ def build_klio_pubsub_sensor(
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
         required_resource_keys=resource_keys(assets),
-        description=f"Messages of '{subscription}' ask for entities of '{group.name}'.",
+        description=f"Messages of the subscription '{subscription}' ask for entities of"
+        f" '{group.name}', a run a batch. What cannot be used is kept: klio dead-letter list.",
         metadata=settings.metadata,
     )

@@ -20,6 +20,7 @@ from klio_dagster.core.job import JobId
 from klio_dagster.core.letter import Asked
 from klio_dagster.core.plan import Decision
 from klio_dagster.defs.knowledge import gather, held_by_others
+from klio_dagster.defs.lanes import LANE_TAG, MESSAGES
 from klio_dagster.defs.messages import JOB_TAG, job_of, passing
 from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.passing_on import PassingOn
@@ -56,8 +57,6 @@ from klio_dagster.streaming.requests import (
 from klio_dagster.streaming.settings import SensorSettings
 from klio_dagster.streaming.waiting import let_wait_no_longer
 
-LANE_TAG = "klio/lane"
-LANE = "messages"
 SENSOR_TAG = "klio/sensor"
 
 
@@ -270,7 +269,7 @@ class Tick:
                 ATTEMPT_TAG: str(standing.number),
                 SENSOR_TAG: settings.name,
                 JOB_TAG: str(self._job),
-                LANE_TAG: LANE,
+                LANE_TAG: MESSAGES,
                 "dagster/priority": str(settings.priority),
             },
         )
