@@ -34,7 +34,14 @@ def main(asked: list[str]) -> None:
         p99 = taken[min(len(taken) - 1, round(0.99 * len(taken)))]
         of_steps = [median(each[step] for each in parts) for step in STEPS]
         rows.append([name, len(taken), median(taken), p99, taken[-1], *of_steps])
-    columns = ["seconds", "messages", "median", "p99", "max", *(f"{step}, median" for step in STEPS)]
+    columns = [
+        "seconds",
+        "messages",
+        "median",
+        "p99",
+        "max",
+        *(f"{step}, median" for step in STEPS),
+    ]
     report("streaming_latency", rows, columns)
 
 

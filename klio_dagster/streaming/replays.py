@@ -4,16 +4,22 @@ import json
 from collections.abc import Callable, Iterator
 
 from klio_dagster.core.letter import Letter
-from klio_dagster.errors import ConfigError
 from klio_dagster.store.layout import replay_prefix
 from klio_dagster.store.store import Store
 
 
-def replays(store: Store, sensor: str) -> Iterator[tuple[Letter, Callable[[], None]]]:
+def replays(
+    store: Store, sensor: str, warn: Callable[[str], None]
+) -> Iterator[tuple[Letter, Callable[[], None]]]:
     """The letters sent back to a sensor, each with what lets go of it.
 
+    Args:
+        store: where they lie.
+        sensor: name of the sensor.
+        warn: told of what is no letter; it stays where it is, and stops no other.
+
     Raises:
-        ConfigError: one cannot be read, or the store does not let us read.
+        ConfigError: the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
     for info in store.list(replay_prefix(sensor)):
@@ -23,7 +29,6 @@ def replays(store: Store, sensor: str) -> Iterator[tuple[Letter, Callable[[], No
         try:
             letter = Letter.from_json(json.loads(data))
         except ValueError as error:
-            raise ConfigError(
-                f"it is no letter ({error})", where=store.uri(info.path), fix="remove it"
-            ) from error
+            warn(f"{store.uri(info.path)}: it is no letter ({error}); remove it")
+            continue
         yield letter, lambda path=info.path: store.delete(path)

@@ -123,7 +123,7 @@ class Tick:
         if room <= 0:
             self.report.is_full = True
             return
-        for letter, let_go in replays(self.store, settings.name):
+        for letter, let_go in replays(self.store, settings.name, self.context.log.warning):
             intake.add(letter, let_go)
         for asked, let_go in let_wait_no_longer(
             self.context, settings, self.store, lambda: self.ledger
