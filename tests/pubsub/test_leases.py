@@ -90,6 +90,21 @@ def test_a_server_that_does_not_answer_is_asked_again():
     assert asked.calls[:2] == [(["a"], 60), (["a"], 60)]
 
 
+@pytest.mark.usefixtures("often")
+def test_what_is_acknowledged_while_it_is_extended_is_not_held_again():
+    asked = Asked([], [])
+
+    def extend(ids, seconds):
+        held.drop(["a"])
+        return asked(ids, seconds)
+
+    with Leases(extend, SOON_S) as held:
+        held.add(["a", "b"])
+        assert asked.enough.wait(PATIENCE_S)
+
+    assert asked.calls[:2] == [(["a", "b"], 60), (["b"], 60)]
+
+
 def test_nothing_is_extended_after_the_end():
     asked = Asked()
 
