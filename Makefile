@@ -14,7 +14,7 @@ SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)-$(shell pwd | 
 DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-streaming dev test test-slow test-kill test-versions lint bench bench-scale proto screenshots clean distclean
+.PHONY: help setup demo demo-streaming dev test test-slow test-kill test-versions lint bench bench-scale bench-streaming proto screenshots clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ proto: $(SETUP) ## klio_pb2.py out of klio.proto
 	@cd klio_dagster/message && ../../.venv-proto/bin/python -m grpc_tools.protoc \
 	    -I . --python_out=. --pyi_out=. klio.proto
 	@rm -rf .venv-proto
+
+bench-streaming: $(SETUP) $(DEBIAN) ## messages: throughput, latency, a backlog of 100,000, an idle sensor (15 minutes)
+	@$(BIN)/python benchmarks/run.py --streaming $(ARGS)
 
 screenshots: $(SETUP) $(DEBIAN) ## the pictures of the UI in docs/images, taken anew
 	@$(BIN)/python tools/screenshots.py

@@ -1,6 +1,6 @@
 """Runs the benchmarks one after another: `make bench`, or `make bench ARGS="no_op memory"`.
 
-Those of `scale/` are run by `make bench-scale`.
+Those of `scale/` are run by `make bench-scale`, those of `streaming/` by `make bench-streaming`.
 """
 
 import subprocess
@@ -27,10 +27,10 @@ def main(asked: list[str]) -> int:
     Returns:
         The exit code: 0, 1 if a benchmark failed, 2 if one is not known.
     """
-    is_scale = asked[:1] == ["--scale"]
-    asked = asked[is_scale:]
-    package = "benchmarks.scale" if is_scale else "benchmarks"
-    known = benchmarks(FOLDER / "scale" if is_scale else FOLDER)
+    below = asked[0].removeprefix("--") if asked and asked[0] in ("--scale", "--streaming") else ""
+    asked = asked[bool(below) :]
+    package = f"benchmarks.{below}" if below else "benchmarks"
+    known = benchmarks(FOLDER / below)
     unknown = sorted(set(asked) - set(known))
     if unknown:
         print(f"bench: no benchmark '{unknown[0]}'; there are {', '.join(known)}", file=sys.stderr)

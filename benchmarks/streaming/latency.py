@@ -65,7 +65,7 @@ def measured(streamed: Streamed) -> tuple[list[float], list[Mapping[str, float]]
         sender.join()
     names = sorted(published)[WARM:]
     latencies = [told[name] - published[name] for name in names]
-    steps = {entity: each for entity, each in of_runs(streamed, told, published)}
+    steps = dict(of_runs(streamed, told, published))
     return latencies, [steps[name] for name in names]
 
 

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
+import psutil
 
 from benchmarks.project import Project
 from benchmarks.range_run import ask, served
@@ -16,6 +17,7 @@ from klio_dagster.pubsub.settings import Settings
 from tests.services.pubsub import PubSubEmulator, program
 
 LONGEST_S = 900.0
+LARGE_BATCHES = "max_messages=5000,"
 _DEFINITIONS = """
 import dagster as dg
 from benchmarks.no_op_jobs import nothing
@@ -27,6 +29,7 @@ from klio_dagster import (
     partitions_def=dg.DynamicPartitionsDefinition(name="entities"),
     assets=[EntityAsset("done", nothing, output=Json())],
     publish_to="done",
+    max_entities_per_run=5000,
 )
 def no_op(context: dg.AssetExecutionContext, klio: KlioResource):
     yield from klio.run(context=context)
@@ -38,7 +41,7 @@ defs = dg.Definitions(
         build_klio_pubsub_sensor(
             assets=no_op,
             subscription="asked",
-            default_status=dg.DefaultSensorStatus.RUNNING,
+            default_status=dg.DefaultSensorStatus.{status},
             {options}
         )
     ],
@@ -56,7 +59,7 @@ def emulated() -> Iterator[PubSubEmulator]:
     Raises:
         RuntimeError: it is not installed.
     """
-    command = program()
+    command = program("2g")  # it forgets no message
     if command is None:
         raise RuntimeError("the Pub/Sub emulator is not installed")
     emulator = PubSubEmulator(command)
@@ -75,17 +78,27 @@ class Streamed:
         emulator: where the topics are made.
         is_stock: Dagster's own settings and storage, not those of `klio dev`.
         options: of the sensor.
+        is_on: whether the sensor ticks.
     """
 
     def __init__(
-        self, folder: Path, emulator: PubSubEmulator, *, is_stock: bool = False, options: str = ""
+        self,
+        folder: Path,
+        emulator: PubSubEmulator,
+        *,
+        is_stock: bool = False,
+        options: str = "",
+        is_on: bool = True,
     ) -> None:
         self.settings = Settings(emulator.project, emulator_host=emulator.host)
         self._asked = emulator.new_topic("asked")
         emulator.new_subscription(self._asked, "asked", ack_deadline_seconds=60)
         told = emulator.new_subscription(emulator.new_topic("done"), "told")
         self.told = Subscription(self.settings, told)
-        self.project = Project(folder, _DEFINITIONS.format(host=emulator.host, options=options))
+        status = "RUNNING" if is_on else "STOPPED"
+        self.project = Project(
+            folder, _DEFINITIONS.format(host=emulator.host, options=options, status=status)
+        )
         home = folder / ".klio"
         home.mkdir()
         self.home = home
@@ -135,10 +148,17 @@ class Streamed:
         return told
 
 
+def served_process() -> psutil.Process | None:
+    """The `klio dev` that this process has started."""
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if "dev" in child.cmdline():
+                return child
+    return None
+
+
 def cpu_s(pid: int) -> dict[str, float]:
     """CPU seconds of a process and all below it, by what they are."""
-    import psutil
-
     spent: dict[str, float] = {}
     root = psutil.Process(pid)
     for process in [root, *root.children(recursive=True)]:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from benchmarks.report import report
-from benchmarks.streaming.streamed import Streamed, emulated
+from benchmarks.streaming.streamed import LARGE_BATCHES, Streamed, emulated
 from klio_dagster.pubsub.pull import Subscription
 
 MESSAGES = 20_000
@@ -17,13 +17,16 @@ KLIO_GKE = 6.6
 def main() -> None:
     """Measure a bare loop and ours on the same emulator, and report."""
     with tempfile.TemporaryDirectory() as folder, emulated() as emulator:
-        streamed = Streamed(Path(folder) / "project", emulator)
+        streamed = Streamed(Path(folder) / "project", emulator, options=LARGE_BATCHES)
         names = [f"entity-{number:06}" for number in range(MESSAGES)]
         bare_s = bare(streamed, names)
-        ours_s = ours(streamed, names)
+        large_s = ours(streamed, names)
+    with tempfile.TemporaryDirectory() as folder, emulated() as emulator:
+        usual_s = ours(Streamed(Path(folder) / "project", emulator), names)
     rows = [
         ["bare pull and acknowledge", bare_s, MESSAGES / bare_s, 1.0],
-        ["ours, publish to recorded", ours_s, MESSAGES / ours_s, bare_s / ours_s],
+        ["ours, 5,000 a batch", large_s, MESSAGES / large_s, bare_s / large_s],
+        ["ours, 1,000 a batch", usual_s, MESSAGES / usual_s, bare_s / usual_s],
         ["Klio 22.3.0 DirectRunner, loses on a kill", "", KLIO_DIRECT, ""],
         ["Klio 22.3.0 DirectGKERunner", "", KLIO_GKE, ""],
     ]
