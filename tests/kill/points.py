@@ -67,11 +67,10 @@ RUN: Mapping[str, Point] = {
     "before its claim": Point(at="klio_dagster.defs.execute:open_claim", when="before"),
     "after its claim": Point(at="klio_dagster.defs.execute:open_claim"),
     "planned": Point(at="klio_dagster.defs.execute:_carry_out", when="before"),
-    "mid-run, a worker": Point(at=A_WORKER, nth=7),
     "mid-run, the driver": Point(at=THE_DRIVER, nth=7),
     "mid-run, its own process": Point(at="klio_dagster.defs.recorder:Recorder.add", nth=2),
     "after the last output, before the ledger": Point(
-        at="klio_dagster.ledger.ledger:Ledger.record", when="before", settings=_IN_ONE_GO
+        at="klio_dagster.ledger.ledger:BatchedLedger.record", when="before", settings=_IN_ONE_GO
     ),
     "after the ledger, before the publish": Point(
         at="klio_dagster.defs.passing_on:PassingOn.recorded", when="before", settings=_IN_ONE_GO
@@ -91,6 +90,7 @@ RUN: Mapping[str, Point] = {
 }
 
 ELSEWHERE: Mapping[str, Point] = {
+    "mid-run, a worker": Point(at=A_WORKER, nth=7),
     "after what failed is held": Point(at="klio_dagster.defs.passing_on:hold"),
     # of a run whose entities another one holds
     "before it says that it waited": Point(

@@ -17,8 +17,8 @@ from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.pubsub import KlioPubSubResource
 from klio_dagster.ledger.ledger import ledger_of
 from klio_dagster.message import decode, encode, new_message
-from klio_dagster.pubsub.pull import Received, Subscription
 from klio_dagster.pubsub.publish import Outgoing
+from klio_dagster.pubsub.pull import Received, Subscription
 from klio_dagster.store.inbox import Batch, list_batches, read_batch
 from klio_dagster.store.kept import all_waiting
 from klio_dagster.store.layout import REPLAY_PREFIX, held_prefix
@@ -84,7 +84,7 @@ class Stream:
         )
         self.subscription = self.pubsub.subscription(subscription)
         self._downstream = self.pubsub.subscription(self.emulator.new_subscription(tells))
-        self.asked_upstream = (
+        self._upstream = (
             self.pubsub.subscription(self.emulator.new_subscription(asks)) if asks else None
         )
         told = {
@@ -184,6 +184,11 @@ class Stream:
         self._downstream.acknowledge(received)
         self.told.update(decode(each.data, job=self.job).entity_id for each in received)
         return self.told
+
+    def heard_upstream(self) -> Counter[str]:
+        """How often each entity was asked for upstream."""
+        assert self._upstream is not None
+        return Counter(decode(m.data, job=self.job).entity_id for m in _all_of(self._upstream))
 
     # ------------------------------------------------------------------ what came of them
 

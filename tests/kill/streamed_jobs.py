@@ -1,4 +1,4 @@
-"""Transforms that write down each execution, and at one of them kill their process or its driver."""
+"""Transforms that write down each execution, and at one of them kill a process of their run."""
 
 import os
 import signal

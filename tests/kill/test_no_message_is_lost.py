@@ -1,83 +1,13 @@
 """A process dies at each durable step of a message's way: nothing is lost, nothing done twice."""
 
-import signal
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from tests.kill import points
+from tests.kill.dying import GOOD, asked, assert_all_is_done, dies, goes_on, mended
 from tests.kill.stream import BAD, Stream
 from tests.kill.warm import Warm
-from tests.services.pubsub import PubSubEmulator
 
 pytestmark = [pytest.mark.kill, pytest.mark.emulator]
-
-GOOD = [f"e-{n}" for n in range(5)]
-AT_ONCE: dict[str, Any] = {
-    "klio_dagster.streaming.requests:_PAUSES_S": [0.0],
-    # A run that had not even begun is waited for for five minutes.
-    "klio_dagster.streaming.requests:_TO_CLAIM_S": 0.0,
-}
-ROUNDS = 4
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    with Warm() as warm:
-        yield warm
-
-
-@pytest.fixture
-def stream(tmp_path: Path, pubsub_emulator: PubSubEmulator) -> Stream:
-    return Stream(tmp_path, pubsub_emulator)
-
-
-def dies(warm: Warm, stream: Stream, point: str, deed: str, *asked: Any) -> None:
-    """Do it, and die of it."""
-    points.arm(stream.folder, point)
-    code, _ = warm.do(deed, stream.environment, AT_ONCE, asked)
-    assert points.has_died(stream.folder), "nobody came to the point"
-    of_the_run = points.ALL[point].at not in {points.A_WORKER, points.THE_DRIVER}
-    assert code == (-signal.SIGKILL if of_the_run else 0)
-    stream.let_leases_run_out()
-
-
-def goes_on(warm: Warm, stream: Stream) -> None:
-    """The daemon comes back, and ticks until nothing is left."""
-    for _ in range(ROUNDS):
-        warm.do("follow", stream.environment, AT_ONCE)
-        stream.let_leases_run_out()
-        assert stream.lost() == []
-        if not stream.batches() and not stream.in_topic():
-            return
-    raise AssertionError(f"after {ROUNDS} ticks there is still something in the inbox")
-
-
-def mended(warm: Warm, stream: Stream) -> None:
-    """Somebody mends what failed, and runs it again."""
-    stream.put("bad")
-    request = {"run_config": {"ops": {"work": {"config": {"entities": "failed"}}}}}
-    request["tags"] = {"dagster/defer_asset_events": "true"}
-    warm.do("run", stream.environment, AT_ONCE, [request])
-
-
-def asked(stream: Stream) -> None:
-    """Good ones, one that is only passed on, one asked for twice, and poison."""
-    stream.put(*GOOD)
-    stream.ask(*GOOD)
-    stream.ask("pinged", ping=True)
-    stream.ask(GOOD[0])
-    stream.poison()
-
-
-def assert_all_is_done(stream: Stream, *others: str) -> None:
-    assert stream.recorded() == {*GOOD, *others}
-    assert set(stream.hear()) == {*GOOD, *others, "pinged"}
-    assert [each.reason for each in stream.dead()] == ["undecodable"]
-    assert stream.left_behind() == []
-    assert stream.in_topic() == set()
 
 
 @pytest.mark.parametrize("point", points.TICK)
@@ -128,3 +58,17 @@ def test_the_message_of_a_track_that_fails_is_held_until_it_does_not(
     again = stream.executed()
     assert again.pop(("recording", "bad")) == 3, "in both runs, and when it was mended"
     assert set(again.values()) == {1}
+
+
+def test_what_a_killed_worker_was_at_has_failed_and_is_held(warm: Warm, stream: Stream) -> None:
+    asked(stream)
+    _, (request,) = warm.do("tick", stream.environment)
+
+    dies(warm, stream, "mid-run, a worker", "run", request)
+
+    assert stream.lost() == []
+    assert len(stream.recorded()) == len(GOOD) - 1
+    mended(warm, stream)
+    goes_on(warm, stream)
+    assert_all_is_done(stream)
+    assert sorted(stream.executed().values())[-2:] == [1, 2]

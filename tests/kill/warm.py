@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import google.pubsub_v1.services.publisher.transports
-import google.pubsub_v1.services.subscriber.transports  # noqa: F401 - loaded before the fork
+import google.pubsub_v1.services.publisher.transports  # noqa: F401 - before the fork
+import google.pubsub_v1.services.subscriber.transports  # noqa: F401
 
 from tests.kill import points
 from tests.kill.streamed_defs import SENSOR, STREAM, made
@@ -41,7 +41,8 @@ class Warm:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
@@ -64,7 +65,8 @@ class Warm:
         Returns:
             The process's exit code, negative for a signal, and what the deed gave.
         """
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         told = {"deed": deed, "environment": dict(environment), "settings": dict(settings or {})}
         self._process.stdin.write(json.dumps({**told, "asked": list(asked)}) + "\n")
         self._process.stdin.flush()
@@ -129,7 +131,7 @@ def _forked(told: dict[str, Any]) -> None:
                 definitions = made(json.loads(os.environ[STREAM]))
                 given = _DEEDS[told["deed"]](definitions, instance, *told["asked"])
             (folder / _RESULT).write_text(json.dumps(given))
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - or the parent's loop would go on in the child
             traceback.print_exc()
             sys.stderr.flush()
             os._exit(1)
