@@ -34,6 +34,11 @@ BAD, POISON = b"bad", b"\xff\xfe poison"
 NUMBER = "number"  # the attribute that tells each message from all others
 _EMPTY_IN_THE_END = ("inbox", "outbox", "published", "held", "waiting", "replay", "open")
 
+_SETTINGS = """\
+telemetry: {enabled: false}
+run_queue: {dequeue_interval_seconds: 1, max_concurrent_runs: 4}
+"""
+
 Pair = tuple[str, str]
 
 
@@ -74,7 +79,7 @@ class Stream:
         self.store = Store.open(str(self.folder / "store"))
         home = self.folder / "home"
         home.mkdir()
-        (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        (home / "dagster.yaml").write_text(_SETTINGS)
         hears, tells = self.emulator.new_topic(), self.emulator.new_topic()
         self.topic = hears
         subscription = self.emulator.new_subscription(hears, ack_deadline_seconds=10)
@@ -134,6 +139,12 @@ class Stream:
         outgoing = [Outgoing(data, {NUMBER: sent.number}) for data, sent in messages]
         self.pubsub.publisher().publish(self.topic, outgoing)
         self.sent += [sent for _, sent in messages]
+
+    def forget(self) -> None:
+        """All that was sent is done; from now on it is about other messages."""
+        self.hear()
+        self.sent.clear()
+        self.told.clear()
 
     # ------------------------------------------------------------------ where messages are
 

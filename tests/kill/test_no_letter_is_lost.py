@@ -29,7 +29,7 @@ def test_a_tick_that_dies_passing_on_what_is_up_to_date(
 ) -> None:
     asked(stream)
     goes_on(warm, stream)
-    stream.told.clear()
+    stream.forget()
     stream.ask(*GOOD)
 
     dies(warm, stream, point, "tick")
