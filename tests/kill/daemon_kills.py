@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +71,16 @@ def killed_at(stream: Stream, point: str, messages: int = 50) -> Kill:
     stream.put(*good, "last")
     (stream.folder / "workspace.yaml").write_text(_LOCATION)
     points.arm(stream.folder, point)
-    with _daemon(stream) as daemon:
+    with ExitStack() as daemons:
+        daemons.enter_context(_daemon(stream))
         _ask(stream, good)
         _until(lambda: points.has_died(stream.folder), _DIES_WITHIN_S, "nobody came to the point")
+        if point not in points.RUN:  # of which the daemon knows nothing
+            daemons.close()
+        finished = stream.finished()
+        lost = stream.lost()
         if point not in points.RUN:
-            # Gone it is, or its code server, which it has not long been without.
-            daemon.wait(_DIES_WITHIN_S)
-    finished = stream.finished()
-    lost = stream.lost()
-    with _daemon(stream):
+            daemons.enter_context(_daemon(stream))
         wrong = _comes_to_its_end(stream, good)
     done = stream.executed()
     again = [pair for pair, n in done.items() if n > 1]
