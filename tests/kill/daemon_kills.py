@@ -77,6 +77,7 @@ def killed_at(stream: Stream, point: str, messages: int = 50) -> Kill:
         _until(lambda: points.has_died(stream.folder), _DIES_WITHIN_S, "nobody came to the point")
         if point not in points.RUN:  # of which the daemon knows nothing
             daemons.close()
+            stream.let_leases_run_out()
         finished = stream.finished()
         lost = stream.lost()
         if point not in points.RUN:

@@ -35,6 +35,8 @@ class Team:
         hears: topic it is asked on; a new one when empty.
         upstream: who makes its missing recordings.
         options: of the sensor.
+        subscribing: settings of the subscription.
+        factor: a parameter of mel.
     """
 
     catalogue: Catalogue
@@ -45,6 +47,7 @@ class Team:
     upstream: UpstreamTrigger | None = None
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     subscribing: dict[str, Any] = field(default_factory=dict[str, Any])
+    factor: int = 1
 
     def __post_init__(self) -> None:
         self.hears = self.hears or self.emulator.new_topic()
@@ -55,11 +58,15 @@ class Team:
         self.pubsub = KlioPubSubResource(
             project=self.emulator.project, emulator_host=self.emulator.host
         )
+        self.deploy()
+        self.cursor: str | None = None
+
+    def deploy(self) -> None:
+        """The code location is loaded as it is written now."""
         self.assets = self._group()
         self.sensor = build_klio_pubsub_sensor(
             assets=self.assets, subscription=self.subscription, **self.options
         )
-        self.cursor: str | None = None
 
     def _group(self) -> dg.AssetsDefinition:
         source = f"{self.name}/{{entity}}.txt"
@@ -70,7 +77,13 @@ class Team:
                 EntityAsset(
                     "recording", jobs.text, source=source, output=Json(), upstream=self.upstream
                 ),
-                EntityAsset("mel", jobs.length, deps=["recording"], output=Json()),
+                EntityAsset(
+                    "mel",
+                    jobs.length,
+                    deps=["recording"],
+                    params={"factor": self.factor},
+                    output=Json(),
+                ),
                 EntityAsset("report", jobs.report, deps=["recording", "mel"], output=Json()),
             ],
             name=self.name,
