@@ -71,7 +71,6 @@ def test_a_run_that_dies_while_another_one_holds_a_track(
         ("after the ledger, before the publish", "before its outbox is written"),
         ("after the ledger, before the publish", "after its outbox is written"),
         ("inside the publish", "before the outbox is published"),
-        ("after the published receipt", "after its outbox is written"),
         ("after the ledger, before the publish", "after the outbox is published"),
     ],
 )

@@ -21,13 +21,17 @@ from tests.kill import points
 from tests.kill.streamed_defs import SENSOR, STREAM, made
 
 _ROOT = Path(__file__).parents[2]
-_RESULT = "result.json"
 
 
 class Warm:
-    """The parent of these processes, as a test talks to it."""
+    """The parent of these processes, as a test talks to it.
 
-    def __init__(self) -> None:
+    Args:
+        name: tells those that are used at once from each other.
+    """
+
+    def __init__(self, name: str = "one") -> None:
+        self._result = f"result-{name}.json"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.kill.warm"],
             stdin=subprocess.PIPE,
@@ -67,13 +71,19 @@ class Warm:
         """
         assert self._process.stdin
         assert self._process.stdout
-        told = {"deed": deed, "environment": dict(environment), "settings": dict(settings or {})}
-        self._process.stdin.write(json.dumps({**told, "asked": list(asked)}) + "\n")
+        told = {
+            "deed": deed,
+            "environment": dict(environment),
+            "settings": dict(settings or {}),
+            "asked": list(asked),
+            "result": self._result,
+        }
+        self._process.stdin.write(json.dumps(told) + "\n")
         self._process.stdin.flush()
         code = int(self._process.stdout.readline())
         folder = Path(environment[points.FOLDER])
         assert code <= 0, (folder / "said").read_text()
-        return code, json.loads((folder / _RESULT).read_text()) if code == 0 else None
+        return code, json.loads((folder / self._result).read_text()) if code == 0 else None
 
 
 def tick(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[Any]:
@@ -130,7 +140,7 @@ def _forked(told: dict[str, Any]) -> None:
             with dg.DagsterInstance.from_config(home) as instance:
                 definitions = made(json.loads(os.environ[STREAM]))
                 given = _DEEDS[told["deed"]](definitions, instance, *told["asked"])
-            (folder / _RESULT).write_text(json.dumps(given))
+            (folder / told["result"]).write_text(json.dumps(given))
         except BaseException:  # noqa: BLE001 - or the parent's loop would go on in the child
             traceback.print_exc()
             sys.stderr.flush()

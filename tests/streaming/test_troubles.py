@@ -1,6 +1,8 @@
 """What happens to messages on their way that nobody planned: every one of them is recorded."""
 
 import random
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,9 +12,11 @@ import dagster as dg
 import pytest
 
 from klio_dagster.errors import PubSubError, StoreUnavailableError
+from klio_dagster.ledger.run_process import process_tags
 from klio_dagster.message import encode, new_message
 from klio_dagster.pubsub.pull import Subscription
 from klio_dagster.store.inbox import write_batch
+from klio_dagster.store.processes import Process
 from klio_dagster.streaming import intake
 from klio_dagster.streaming.requests import ATTEMPT_TAG
 from tests.flows.catalogue import Catalogue, all_of
@@ -70,7 +74,16 @@ def is_deleted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     instance.delete_run(run.run_id)
 
 
-@pytest.mark.parametrize("end", [fails_to_launch, is_cancelled_while_queued, is_deleted])
+def dies_before_its_claim(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        tags = process_tags(run.run_id, Process.of(process.pid))
+        process.kill()
+    instance.add_run_tags(run.run_id, tags)
+
+
+@pytest.mark.parametrize(
+    "end", [fails_to_launch, is_cancelled_while_queued, is_deleted, dies_before_its_claim]
+)
 def test_a_batch_is_asked_for_again_when_its_run(
     team: Team, end: Callable[[dg.DagsterInstance, dg.DagsterRun], None]
 ) -> None:
