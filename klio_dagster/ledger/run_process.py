@@ -72,13 +72,14 @@ def report_gone_runs(instance: dg.DagsterInstance) -> list[str]:
     """
     reported: list[str] = []
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
-        if not has_gone(run):
+        process = _process_of(run.run_id, run.tags)
+        if process is None or not process.is_gone:
             continue
         # It may have come to its end, and its process too, since the runs were read.
         now = instance.get_run_by_id(run.run_id)
         if now is None or now.is_finished:
             continue
-        message = f"the run died ({_process_of(run.run_id, run.tags)} is gone); what it had finished is recorded"
+        message = f"the run died ({process} is gone); what it had finished is recorded"
         if now.status is dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceled(now, message)
         else:

@@ -69,20 +69,19 @@ def killed_at(stream: Stream, point: str, messages: int = 50) -> Kill:
     """
     good = [f"e-{n}" for n in range(messages - 5)]
     stream.put(*good, "last")
-    (stream.folder / "workspace.yaml").write_text(_LOCATION)
     points.arm(stream.folder, point)
     with ExitStack() as daemons:
-        daemons.enter_context(_daemon(stream))
-        _ask(stream, good)
-        _until(lambda: points.has_died(stream.folder), _DIES_WITHIN_S, "nobody came to the point")
+        daemons.enter_context(daemon_of(stream))
+        ask(stream, good)
+        until(lambda: points.has_died(stream.folder), _DIES_WITHIN_S, "nobody came to the point")
         if point not in points.RUN:  # of which the daemon knows nothing
             daemons.close()
             stream.let_leases_run_out()
         finished = stream.finished()
         lost = stream.lost()
         if point not in points.RUN:
-            daemons.enter_context(_daemon(stream))
-        wrong = _comes_to_its_end(stream, good)
+            daemons.enter_context(daemon_of(stream))
+        wrong = comes_to_its_end(stream, good)
     done = stream.executed()
     again = [pair for pair, n in done.items() if n > 1]
     unexplained = [p for p in again if p in finished or done[p] > 2 or point not in _MID_RUN]
@@ -108,25 +107,25 @@ def killed_at(stream: Stream, point: str, messages: int = 50) -> Kill:
     )
 
 
-def _ask(stream: Stream, good: Sequence[str]) -> None:
+def ask(stream: Stream, good: Sequence[str]) -> None:
     """Good ones, two of them twice, one that is only passed on, and two that cannot be read."""
     stream.ask(*good, *good[:2])
     stream.ask("pinged", ping=True)
     stream.poison(2)
 
 
-def _comes_to_its_end(stream: Stream, good: Sequence[str]) -> list[str]:
+def comes_to_its_end(stream: Stream, good: Sequence[str]) -> list[str]:
     """Wait until all is done; then the claim of a run that died last is cleared by the next one."""
 
     def is_done() -> bool:
         return not stream.batches() and stream.recorded() >= set(good) and _are_finished(stream)
 
     try:
-        _until(is_done, _DONE_WITHIN_S, "it does not come to its end")
+        until(is_done, _DONE_WITHIN_S, "it does not come to its end")
         if stream.left_behind():
             good = [*good, "last"]
             stream.ask("last")
-            _until(is_done, _DONE_WITHIN_S, "the last one does not come to its end")
+            until(is_done, _DONE_WITHIN_S, "the last one does not come to its end")
     except AssertionError as error:
         return [str(error)]
     return []
@@ -153,8 +152,9 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 @contextmanager
-def _daemon(stream: Stream) -> Iterator["subprocess.Popen[bytes]"]:
+def daemon_of(stream: Stream) -> Iterator["subprocess.Popen[bytes]"]:
     """A daemon while the block lasts; of what it started only the runs may outlive it."""
+    (stream.folder / "workspace.yaml").write_text(_LOCATION)
     with (stream.folder / "said").open("ab") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.kill.daemon"],
@@ -168,7 +168,7 @@ def _daemon(stream: Stream) -> Iterator["subprocess.Popen[bytes]"]:
         points.die_too(stream.folder, [process.pid])
     servers: list[psutil.Process] = []
     try:
-        _until(lambda: _servers(process, servers), _DIES_WITHIN_S, "no code server")
+        until(lambda: _servers(process, servers), _DIES_WITHIN_S, "no code server")
         yield process
     finally:
         _servers(process, servers)
@@ -186,7 +186,7 @@ def _servers(daemon: "subprocess.Popen[bytes]", found: list[psutil.Process]) -> 
     return bool(found) or daemon.poll() is not None
 
 
-def _until(is_so: Callable[[], object], within_s: float, why: str) -> None:
+def until(is_so: Callable[[], object], within_s: float, why: str) -> None:
     end = time.monotonic() + within_s
     while not is_so():
         assert time.monotonic() < end, why

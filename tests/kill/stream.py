@@ -34,7 +34,7 @@ BAD, POISON = b"bad", b"\xff\xfe poison"
 NUMBER = "number"  # the attribute that tells each message from all others
 _EMPTY_IN_THE_END = ("inbox", "outbox", "published", "held", "waiting", "replay", "open")
 
-_SETTINGS = """\
+SETTINGS = """\
 telemetry: {enabled: false}
 run_queue: {dequeue_interval_seconds: 1, max_concurrent_runs: 4}
 """
@@ -66,12 +66,14 @@ class Stream:
         emulator: where the topics are.
         upstream: there is somebody to be asked for missing recordings.
         options: of the sensor.
+        settings: of the instance, beside the usual ones.
     """
 
     folder: Path
     emulator: PubSubEmulator
     upstream: bool = False
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    settings: str = ""
     sent: list[Sent] = field(default_factory=list[Sent])
     told: Counter[str] = field(default_factory=Counter[str])
 
@@ -79,7 +81,7 @@ class Stream:
         self.store = Store.open(str(self.folder / "store"))
         home = self.folder / "home"
         home.mkdir()
-        (home / "dagster.yaml").write_text(_SETTINGS)
+        (home / "dagster.yaml").write_text(f"{SETTINGS}{self.settings}")
         hears, tells = self.emulator.new_topic(), self.emulator.new_topic()
         self.topic = hears
         subscription = self.emulator.new_subscription(hears, ack_deadline_seconds=10)
