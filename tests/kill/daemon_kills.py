@@ -78,7 +78,7 @@ def killed_at(stream: Stream, point: str, messages: int = 50) -> Kill:
             daemons.close()
             stream.let_leases_run_out()
         finished = stream.finished()
-        lost = stream.lost()
+        lost, too_early = stream.lost(), stream.too_early()
         if point not in points.RUN:
             daemons.enter_context(daemon_of(stream))
         wrong = comes_to_its_end(stream, good)
@@ -88,6 +88,7 @@ def killed_at(stream: Stream, point: str, messages: int = 50) -> Kill:
     if len(again) > WORKERS:
         unexplained = again
     told = stream.hear()
+    wrong += [f"{entity} was passed on before it was recorded" for entity in too_early]
     wrong += [f"{path} is left" for path in stream.left_behind()]
     wrong += ["there is something in the topic"] if stream.in_topic() else []
     if set(told) - {"last"} != {*good, "pinged"}:

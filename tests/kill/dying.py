@@ -25,6 +25,7 @@ def dies(warm: Warm, stream: Stream, point: str, deed: str, *asked: Any) -> None
     of_the_run = points.ALL[point].at not in {points.A_WORKER, points.THE_DRIVER}
     assert code == (-signal.SIGKILL if of_the_run else 0)
     stream.let_leases_run_out()
+    assert stream.too_early() == set()
 
 
 def run_of(entities: Any) -> dict[str, Any]:

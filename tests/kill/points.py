@@ -109,6 +109,9 @@ ELSEWHERE: Mapping[str, Point] = {
     "after the batch, before the replay is deleted": Point(
         at="klio_dagster.streaming.intake:write_batch"
     ),
+    "before the letters of a batch given up": Point(
+        at="klio_dagster.streaming.tick:put_all", when="before"
+    ),
     "after the letters of a batch given up": Point(at="klio_dagster.streaming.tick:put_all"),
     # of messages that wait for their input
     "after it is put aside": Point(at="klio_dagster.defs.passing_on:put_waiting"),

@@ -231,6 +231,11 @@ class Stream:
             and not (told[sent.entity or ""] and (sent.ping or sent.entity in done))
         ]
 
+    def too_early(self) -> set[str]:
+        """Entities that were passed on and are not recorded."""
+        pinged = {sent.entity for sent in self.sent if sent.ping}
+        return set(self.hear()) - pinged - self.recorded()
+
     def finished(self) -> set[Pair]:
         """What has a receipt that says it is done."""
         receipts = self.folder / "store" / "_klio" / "receipts"

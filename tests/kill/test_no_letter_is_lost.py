@@ -108,7 +108,8 @@ def test_a_tick_that_dies_before_it_lets_go_of_a_replayed_message(
     assert set(stream.executed().values()) == {1}
 
 
-def test_a_tick_that_dies_giving_up_a_batch(warm: Warm, stream: Stream) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_tick_that_dies_giving_up_a_batch(warm: Warm, stream: Stream, when: str) -> None:
     stream.ask(*GOOD)
     _, (request,) = warm.do("tick", stream.environment)
     with stream.instance() as instance:
@@ -117,7 +118,7 @@ def test_a_tick_that_dies_giving_up_a_batch(warm: Warm, stream: Stream) -> None:
             status = dg.DagsterRunStatus.FAILURE
             instance.add_run(dg.DagsterRun(job_name=SENSOR, tags=tags, status=status))
 
-    dies(warm, stream, "after the letters of a batch given up", "tick")
+    dies(warm, stream, f"{when} the letters of a batch given up", "tick")
 
     assert stream.lost() == []
     goes_on(warm, stream)
