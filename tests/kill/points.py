@@ -106,9 +106,10 @@ ELSEWHERE: Mapping[str, Point] = {
     ),
     "after the outbox is published": Point(at="klio_dagster.defs.passing_on:PassingOn._send"),
     # of a tick that lets go of what was kept elsewhere
-    "after the batch, before the replay is deleted": Point(
-        at="klio_dagster.streaming.intake:write_batch"
+    "before the batch of what was kept": Point(
+        at="klio_dagster.streaming.intake:write_batch", when="before"
     ),
+    "after the batch of what was kept": Point(at="klio_dagster.streaming.intake:write_batch"),
     "before the letters of a batch given up": Point(
         at="klio_dagster.streaming.tick:put_all", when="before"
     ),

@@ -89,8 +89,9 @@ def test_who_settles_a_dead_run_dies(warm: Warm, stream: Stream, died: str, poin
     assert set(stream.executed().values()) == {1}
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_tick_that_dies_before_it_lets_go_of_a_replayed_message(
-    warm: Warm, stream: Stream
+    warm: Warm, stream: Stream, when: str
 ) -> None:
     stream.put(GOOD[0])
     letter = Letter(data=encode(new_message(GOOD[0])), attributes={NUMBER: "0"})
@@ -99,7 +100,7 @@ def test_a_tick_that_dies_before_it_lets_go_of_a_replayed_message(
     stream.sent = [Sent("0", GOOD[0])]
     replay(stream.store, [letter.id])
 
-    dies(warm, stream, "after the batch, before the replay is deleted", "tick")
+    dies(warm, stream, f"{when} the batch of what was kept", "tick")
 
     assert stream.lost() == []
     goes_on(warm, stream)
@@ -155,14 +156,15 @@ def test_a_run_that_dies_asking_upstream(warm: Warm, upstream: Stream, point: st
     assert sum(asked.values()) <= len(GOOD) + 1, "asked again only where nobody knows"
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_tick_that_dies_before_it_lets_go_of_what_has_waited(
-    warm: Warm, upstream: Stream
+    warm: Warm, upstream: Stream, when: str
 ) -> None:
     upstream.ask(*GOOD)
     warm.do("follow", upstream.environment)
     upstream.put(*GOOD)
 
-    dies(warm, upstream, "after the batch, before the replay is deleted", "tick")
+    dies(warm, upstream, f"{when} the batch of what was kept", "tick")
 
     assert upstream.lost() == []
     goes_on(warm, upstream)
