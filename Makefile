@@ -14,10 +14,11 @@ SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)-$(shell pwd | 
 DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-streaming dev test test-slow test-kill test-versions lint bench bench-scale bench-streaming proto screenshots clean distclean
+.PHONY: help setup demo demo-streaming dev test test-slow test-kill test-kill-runs test-kill-messages \
+	test-versions lint bench bench-scale bench-streaming proto screenshots clean distclean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(SETUP) ## the track catalogue from nothing: computed, then skipped
 	@$(BIN)/python tools/demo.py
@@ -34,10 +35,16 @@ test: $(SETUP) $(DEBIAN) ## all tests, on two processes (ARGS=... goes to pytest
 test-slow: $(SETUP) ## what takes minutes: backfills of 40 and of 1,000 entities, locations, queues, a run stopped
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
-KILLS ?= 100
+# Both are gone on with when they are started again; POINT="after pull" is about messages alone.
 SEED ?= 1
-test-kill: $(SETUP) ## KILLS=100 kills -9 at moments of SEED=1; started again, it goes on
-	@$(BIN)/python -m tests.kill.many --kills $(KILLS) --seed $(SEED) $(ARGS)
+test-kill: $(if $(POINT),,test-kill-runs) test-kill-messages ## kills -9, of runs and of messages (hours)
+
+test-kill-runs: $(SETUP) ## KILLS=100 kills -9 of runs at random moments of SEED=1
+	@$(BIN)/python -m tests.kill.many_runs --kills $(or $(KILLS),100) --seed $(SEED) $(ARGS)
+
+test-kill-messages: $(SETUP) ## KILLS=3 kills -9 at each POINT of a message's way, with a real daemon
+	@$(BIN)/python -m tests.kill.many_messages --kills $(or $(KILLS),3) \
+	    $(if $(POINT),--point "$(POINT)") $(ARGS)
 
 test-versions: $(SETUP) ## the oldest and newest Dagster, Python 3.12 and 3.13
 	@$(BIN)/python tools/test_versions.py $(ARGS)

@@ -161,8 +161,11 @@ class PassingOn:
                 before_waiting()
                 put_batch(self._store, self._batch, left)
                 return
-            remove_batch(self._store, self._batch)
+        # Before the batch, or a kill in between would leave them lying for ever: at worst its
+        # messages are passed on twice.
         forget_published(self._store, self._work)
+        if self._batch is not None:
+            remove_batch(self._store, self._batch)
 
     def _note(self, plan: Plan, entity: str) -> _Progress:
         """How far we are with an entity, a round being planned."""

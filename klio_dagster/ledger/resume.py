@@ -22,7 +22,7 @@ from klio_dagster.store.claims import (
 )
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import clean_leftovers
-from klio_dagster.store.outbox import leave, published
+from klio_dagster.store.outbox import forget_published, leave, published
 from klio_dagster.store.receipts import compact, compacted
 from klio_dagster.store.settling import settling
 from klio_dagster.store.store import Store
@@ -113,6 +113,7 @@ def settle(store: Store, ledger: Ledger, run: RunIdentity, claim: Claim) -> None
     _record(ledger, run, claim, late)
     if claim.outbox:
         leave(store, claim.outbox, work_id, _to_be_passed_on(store, claim))
+        forget_published(store, work_id)
 
 
 def _to_be_passed_on(store: Store, claim: Claim) -> list[str]:

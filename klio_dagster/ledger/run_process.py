@@ -56,6 +56,12 @@ def executing_process(context: dg.AssetExecutionContext) -> Process | None:
     return None
 
 
+def has_gone(run: dg.DagsterRun) -> bool:
+    """Whether the process of a run was on this machine and is gone; False if nobody knows it."""
+    process = _process_of(run.run_id, run.tags)
+    return process is not None and process.is_gone
+
+
 def report_gone_runs(instance: dg.DagsterInstance) -> list[str]:
     """Report the runs ended whose process was on this machine and is gone.
 

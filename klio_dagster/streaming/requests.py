@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from klio_dagster.defs.messages import WAITED_TAG
+from klio_dagster.ledger.run_process import has_gone
 from klio_dagster.store.claims import read_claims
 from klio_dagster.store.inbox import Batch
 from klio_dagster.store.store import Store
@@ -89,6 +90,8 @@ class Liveness:
         claimed = self.claims.get(run.run_id)
         if claimed is not None:
             return claimed
+        if has_gone(run):  # before it held its claim
+            return False
         # An hour from now is as long ago: the clock was set back.
         return abs(self.now - record.update_timestamp.timestamp()) < _TO_CLAIM_S
 

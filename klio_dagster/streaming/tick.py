@@ -19,7 +19,7 @@ import dagster as dg
 from klio_dagster.core.job import JobId
 from klio_dagster.core.letter import Asked
 from klio_dagster.core.plan import Decision
-from klio_dagster.defs.knowledge import gather, held_by_others
+from klio_dagster.defs.knowledge import gather
 from klio_dagster.defs.lanes import LANE_TAG, MESSAGES
 from klio_dagster.defs.messages import JOB_TAG, job_of, passing
 from klio_dagster.defs.metadata import metadata_of
@@ -34,6 +34,7 @@ from klio_dagster.defs.requested import (
 )
 from klio_dagster.defs.sensing import graph_of
 from klio_dagster.errors import PubSubError
+from klio_dagster.ledger.in_flight import in_flight
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.pubsub.settings import subscription_path
 from klio_dagster.store.claims import read_claims
@@ -150,7 +151,7 @@ class Tick:
             self.report.registered += register_asked(
                 self.context.instance, self.settings.group.partitions, asked, self.store
             )
-            if standing.attempts == 0 and self._needs_no_run(batch, asked):
+            if self._needs_no_run(batch, asked):
                 continue
             requests.append(self._request(batch, standing, asked))
         self.report.requested = len(requests)
@@ -223,9 +224,7 @@ class Tick:
             ledger=self.ledger,
             store=self.store,
             partitioned=partitioned_outside(group, graph_of(self.context)),
-            in_flight=held_by_others(
-                self.store, [group.keys[name] for name in names], request.entities
-            ),
+            in_flight=in_flight(self.store, [group.keys[name] for name in names], request.entities),
         )
         plan = gathered.plan(group)
         decisions = {v.decision for verdicts in plan.verdicts.values() for v in verdicts.values()}

@@ -4,8 +4,10 @@ The names are Dagster's own test names, so they are told in this one file.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.test_utils import in_process_test_workspace
@@ -42,6 +44,38 @@ _CHECK = """query ($key: AssetKeyInput!, $check: String!) {
 _RUN = """query ($id: ID!) { logsForRun(runId: $id) { ... on EventConnection {
   events { __typename ... on MessageEvent { message stepKey }
     ... on MaterializationEvent { partition } ... on ObservationEvent { partition } } } } }"""
+
+
+_PREVIEW = """mutation ($selector: SensorSelector!) {
+  sensorDryRun(selectorData: $selector, cursor: null) { __typename
+    ... on DryRunInstigationTick { evaluationResult {
+      runRequests { runKey } skipReason error { message } } }
+    ... on PythonError { message } } }"""
+
+
+def previewed(instance: dg.DagsterInstance, file: Path, sensor: str) -> list[str]:
+    """The run keys that "preview tick" shows of a sensor, defined in a file."""
+    with _workspace(instance, file) as workspace:
+        location = workspace.code_locations[0]
+        (repository,) = location.get_repositories()
+        selector = {"repositoryLocationName": location.name, "repositoryName": repository}
+        variables = {"selector": {**selector, "sensorName": sensor}}
+        answer = execute_dagster_graphql(workspace, _PREVIEW, variables)
+    assert not answer.errors, answer.errors
+    result = answer.data["sensorDryRun"]["evaluationResult"]
+    assert result["error"] is None, result["error"]["message"]
+    return [request["runKey"] for request in result["runRequests"] or ()]
+
+
+@contextmanager
+def _workspace(instance: dg.DagsterInstance, file: Path) -> Iterator[Any]:
+    origin = LoadableTargetOrigin(
+        executable_path=sys.executable, python_file=str(file), working_directory="."
+    )
+    # The web server looks up dynamic partitions in a context of its own as well.
+    store = dg.partition_loading_context(dynamic_partitions_store=instance)
+    with in_process_test_workspace(instance, origin) as workspace, store:
+        yield workspace
 
 
 class Page:
@@ -85,12 +119,7 @@ class Page:
             "from tests.ledger.catalogue import definitions\n"
             f"defs = definitions(code_version={code_version!r})\n"
         )
-        origin = LoadableTargetOrigin(
-            executable_path=sys.executable, python_file=str(self._file), working_directory="."
-        )
-        # The web server looks up dynamic partitions in a context of its own as well.
-        store = dg.partition_loading_context(dynamic_partitions_store=self._instance)
-        with in_process_test_workspace(self._instance, origin) as workspace, store:
+        with _workspace(self._instance, self._file) as workspace:
             answer = execute_dagster_graphql(workspace, query, variables)
         assert not answer.errors, answer.errors
         return answer.data

@@ -35,6 +35,8 @@ class Team:
         hears: topic it is asked on; a new one when empty.
         upstream: who makes its missing recordings.
         options: of the sensor.
+        subscribing: settings of the subscription.
+        factor: a parameter of mel.
     """
 
     catalogue: Catalogue
@@ -45,21 +47,30 @@ class Team:
     upstream: UpstreamTrigger | None = None
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     subscribing: dict[str, Any] = field(default_factory=dict[str, Any])
+    factor: int = 1
 
     def __post_init__(self) -> None:
         self.hears = self.hears or self.emulator.new_topic()
         self.subscription = self.emulator.new_subscription(self.hears, **self.subscribing)
         self.topic = self.emulator.new_topic() if self.tells else None
-        self._downstream = self.emulator.new_subscription(self.topic) if self.topic else ""
+        self.listen_downstream()
         self.job = JobId(self.emulator.project, self.name)
         self.pubsub = KlioPubSubResource(
             project=self.emulator.project, emulator_host=self.emulator.host
         )
+        self.deploy()
+        self.cursor: str | None = None
+
+    def deploy(self) -> None:
+        """The code location is loaded as it is written now."""
         self.assets = self._group()
         self.sensor = build_klio_pubsub_sensor(
             assets=self.assets, subscription=self.subscription, **self.options
         )
-        self.cursor: str | None = None
+
+    def listen_downstream(self) -> None:
+        """Subscribe to what it tells, from now on."""
+        self._downstream = self.emulator.new_subscription(self.topic) if self.topic else ""
 
     def _group(self) -> dg.AssetsDefinition:
         source = f"{self.name}/{{entity}}.txt"
@@ -70,7 +81,13 @@ class Team:
                 EntityAsset(
                     "recording", jobs.text, source=source, output=Json(), upstream=self.upstream
                 ),
-                EntityAsset("mel", jobs.length, deps=["recording"], output=Json()),
+                EntityAsset(
+                    "mel",
+                    jobs.length,
+                    deps=["recording"],
+                    params={"factor": self.factor},
+                    output=Json(),
+                ),
                 EntityAsset("report", jobs.report, deps=["recording", "mel"], output=Json()),
             ],
             name=self.name,

@@ -1,6 +1,6 @@
-"""`make test-kill`: many random kills, a row after each, a table at the end.
+"""`make test-kill-runs`: many random kills, a row after each, a table at the end.
 
-    python -m tests.kill.many --kills 100 --seed 1 --entities 300
+    python -m tests.kill.many_runs --kills 100 --seed 1 --entities 300
 
 What is done is kept in `.klio/kills-<seed>.jsonl`: started again, it goes on behind the last row.
 """
@@ -33,7 +33,7 @@ def main() -> int:
     Returns:
         0 if nothing was lost and nothing left behind.
     """
-    parser = argparse.ArgumentParser(prog="python -m tests.kill.many")
+    parser = argparse.ArgumentParser(prog="python -m tests.kill.many_runs")
     parser.add_argument("--kills", type=int, default=100, help="how many; default: %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="of the moments; default: %(default)s")
     parser.add_argument("--entities", type=int, default=300, help="default: %(default)s")
