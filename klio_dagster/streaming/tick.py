@@ -12,7 +12,7 @@ asked for by the next tick.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
@@ -205,12 +205,13 @@ class Tick:
         """
         group = self.settings.group
         names = [asset.name for asset in group.chain.assets]
+        keys = [group.keys[name] for name in names]
         asking = [each for each in asked if not each.ping]
         if any(each.force for each in asking):
             return False
         if asking:
             entities = [each.entity for each in asking]
-            records = self.ledger.records([group.keys[name] for name in names], entities)
+            records = self.ledger.records(keys, entities)
             for of_asset in records.values():
                 for entity in entities:
                     record = of_asset.get(entity)
@@ -224,7 +225,8 @@ class Tick:
             ledger=self.ledger,
             store=self.store,
             partitioned=partitioned_outside(group, graph_of(self.context)),
-            in_flight=in_flight(self.store, [group.keys[name] for name in names], request.entities),
+            # Only what the ledger says: what is finished and not recorded yet may still be lost.
+            in_flight=replace(in_flight(self.store, keys, request.entities), receipts=()),
         )
         plan = gathered.plan(group)
         decisions = {v.decision for verdicts in plan.verdicts.values() for v in verdicts.values()}
