@@ -23,7 +23,7 @@ help: ## list the commands
 demo: $(SETUP) ## the track catalogue from nothing: computed, then skipped
 	@$(BIN)/python tools/demo.py
 
-demo-streaming: $(SETUP) ## the same asked for by messages: Pub/Sub's emulator, Dagster's daemon, a live table
+demo-streaming: $(SETUP) $(DEBIAN) ## the same asked for by messages: Pub/Sub's emulator, Dagster's daemon, a live table
 	@$(BIN)/python tools/demo_streaming.py
 
 dev: $(SETUP) ## Dagster's UI on the same catalogue

@@ -55,13 +55,17 @@ def messages() -> int:
 
 
 def sensor(started: Browser, stage: Stage) -> None:
-    """The sensor: what its ticks took in."""
-    page = opened(started, 1400, 900)
+    """The sensor, and what one of its ticks took in."""
+    page = opened(started, 1400, 860)
+    page.goto(f"{stage.address}/locations/klio_dagster/sensors/{SENSOR}")
+    expect(page.get_by_text("1 run requested").first).to_be_visible()
+    taken(page, "sensor")
+    page = opened(started, 1200, 460)
     page.goto(f"{stage.address}/locations/klio_dagster/sensors/{SENSOR}")
     requested = page.get_by_role("row").filter(has_text="1 run requested")
     requested.get_by_role("button", name="View logs").click()
     expect(page.get_by_text("accepted 21").first).to_be_visible()
-    taken(page, "sensor")
+    taken(page, "tick")
 
 
 def batch_run(started: Browser, stage: Stage, watch: Watch) -> None:
