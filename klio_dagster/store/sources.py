@@ -7,6 +7,7 @@ so no id, however it is spelled, can name a file outside the pattern's folder.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -35,11 +36,13 @@ class SourceObject(NamedTuple):
             (nothing in it is percent-encoded).
         version: changes when the content does: etag, or size and time in microseconds.
         size: in bytes.
+        modified: by the clock of where it lies, in UTC; None where nobody says.
     """
 
     path: str
     version: str
     size: int
+    modified: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,7 @@ def list_sources(
         else:
             info = infos[0]
             path = location_of(pattern, listed, info.path)
-            matches[entity_id] = SourceObject(path, info.version, info.size)
+            matches[entity_id] = SourceObject(path, info.version, info.size, info.modified)
     return SourceListing(
         listed.uri(pattern.prefix),
         matches,
