@@ -34,6 +34,7 @@ class Team:
         name: of the group and of its job in messages.
         hears: topic it is asked on; a new one when empty.
         upstream: who makes its missing recordings.
+        source: pattern of its recordings; in a folder of its name when empty.
         options: of the sensor.
     """
 
@@ -43,6 +44,7 @@ class Team:
     hears: str = ""
     tells: bool = True
     upstream: UpstreamTrigger | None = None
+    source: str = ""
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     subscribing: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -62,7 +64,7 @@ class Team:
         self.cursor: str | None = None
 
     def _group(self) -> dg.AssetsDefinition:
-        source = f"{self.name}/{{entity}}.txt"
+        source = self.source or f"{self.name}/{{entity}}.txt"
 
         @klio_assets(
             partitions_def=TRACKS,
