@@ -19,9 +19,9 @@ from klio_dagster.core.letter import Asked, Letter
 from klio_dagster.errors import ConfigError, InvalidEntityIdError
 from klio_dagster.store.inbox import Batch
 from klio_dagster.store.layout import (
+    UNASKED_PREFIX,
     WAITING_PREFIX,
     held_prefix,
-    is_unasked,
     unasked_prefix,
     waiting_entity,
     waiting_path,
@@ -250,6 +250,30 @@ def waiting_places(
     return found
 
 
+def who_waits(store: ObjectStore, assets: Collection[str]) -> dict[str, dict[str, float | None]]:
+    """Asset key to the entities that lack an input, to when it was asked for upstream.
+
+    Args:
+        store: where their messages wait.
+        assets: keys.
+
+    Returns:
+        Seconds since 1970; None where nobody has asked yet.
+
+    Raises:
+        ConfigError: somebody has spoilt one, or the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for asset, by_entity in waiting_places(store, assets).items():
+        found[asset] = {e: min(place.since for place in at) for e, at in by_entity.items()}
+    for info in store.list(UNASKED_PREFIX):
+        for each in read_waiting(store, info.path):
+            if each.asset in assets:
+                found.setdefault(each.asset, {}).setdefault(each.asked.entity, None)
+    return found
+
+
 def all_waiting(store: ObjectStore, asset: str) -> Iterator[Waiting]:
     """All that waits for inputs of an asset, asked for or not.
 
@@ -258,7 +282,7 @@ def all_waiting(store: ObjectStore, asset: str) -> Iterator[Waiting]:
         StoreUnavailableError: it did not answer.
     """
     for info in store.list(WAITING_PREFIX):
-        if is_unasked(info.path) or waiting_entity(asset, info.path) is not None:
+        if info.path.startswith(UNASKED_PREFIX) or waiting_entity(asset, info.path) is not None:
             found = read_waiting(store, info.path)
             yield from (each for each in found if each.asset == asset)
 

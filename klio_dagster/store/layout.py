@@ -38,7 +38,7 @@ HELD_PREFIX = f"{OWN_FOLDER}/held/"
 OUTBOX_PREFIX = f"{OWN_FOLDER}/outbox/"
 PUBLISHED_PREFIX = f"{OWN_FOLDER}/published/"
 REPLAY_PREFIX = f"{OWN_FOLDER}/replay/"
-_UNASKED_PREFIX = f"{WAITING_PREFIX}+unasked/"  # no asset is called so
+UNASKED_PREFIX = f"{WAITING_PREFIX}+unasked/"  # no asset is called so
 
 _ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
 _MOST_OF_A_GROUP = 40
@@ -179,12 +179,7 @@ def held_prefix(group: str) -> str:
 
 def unasked_prefix(sensor: str) -> str:
     """Folder of the messages whose inputs a sensor has still to ask for."""
-    return f"{_UNASKED_PREFIX}{_checked(sensor)}/"
-
-
-def is_unasked(path: str) -> bool:
-    """The path is one of messages whose input nobody has asked for yet."""
-    return path.startswith(_UNASKED_PREFIX)
+    return f"{UNASKED_PREFIX}{_checked(sensor)}/"
 
 
 def waiting_path(asset: str, put_aside: str, entity_id: str) -> str:

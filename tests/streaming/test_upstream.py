@@ -225,12 +225,8 @@ def test_what_does_not_come_in_time_is_failed_and_kept_as_a_dead_letter(
 
     (run,) = team.follow()
 
-    assert (
-        run.failures == {("x", "recording"): run.failures["x", "recording"]}
-    )
-    assert (
-        "input_missing: no file matches" in run.failures["x", "recording"]
-    )
+    assert run.failures == {("x", "recording"): run.failures["x", "recording"]}
+    assert "input_missing: no file matches" in run.failures["x", "recording"]
     (dead,) = team.dead()
     assert (dead.entity, dead.reason, dead.letter.data) == ("x", "input_missing", message)
     assert dead.error == "the input of 'recording' did not come in 0.001 s from klio-tests::maker"
@@ -335,7 +331,8 @@ def test_an_asset_that_names_its_maker_no_longer_fails_what_waits(
 def miss(team: Team) -> None:
     """It never hears what is in its subscription now."""
     subscription = team.pubsub.subscription(team.subscription)
-    assert len(received := subscription.pull()) == 1
+    received = subscription.pull()
+    assert len(received) == 1
     subscription.acknowledge(received)
 
 
