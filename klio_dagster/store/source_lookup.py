@@ -53,7 +53,7 @@ def look_up_sources(
         with suppress(ObjectNotFoundError):
             info = listed.head(paths[entity])
             location = location_of(pattern, listed, info.path)
-            return SourceObject(location, info.version, info.size)
+            return SourceObject(location, info.version, info.size, info.modified)
         return None
 
     if listed.local_path("") is not None or len(paths) == 1:
