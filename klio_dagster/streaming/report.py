@@ -45,6 +45,7 @@ class Report:
         """There was nothing to do, and nothing is left to be done."""
         taken = self.taken
         came = taken.pulled or taken.accepted or taken.merged or taken.dropped or taken.dead
+        came = came or taken.resumed or self.asked_upstream
         return not (came or self.up_to_date or self.requested or self.depth or self.error)
 
     def __str__(self) -> str:

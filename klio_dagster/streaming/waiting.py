@@ -25,7 +25,7 @@ import dagster as dg
 from klio_dagster.core.job import JobId, UpstreamTrigger
 from klio_dagster.core.letter import Asked
 from klio_dagster.defs.passing_on import Post
-from klio_dagster.errors import PublishError, PubSubError
+from klio_dagster.errors import ConfigError, PublishError, PubSubError
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.message import Message, answers, decode, encode, extended, request_upstream
 from klio_dagster.pubsub.publish import Outgoing
@@ -106,7 +106,9 @@ class Waits:
         for unasked in list_unasked(self.store, self.settings.name):
             if time.monotonic() > until:
                 break
-            lines = read_waiting(self.store, unasked.path)
+            lines = self._lines(unasked.path)
+            if lines is None:
+                continue
             removed = removed_entities(self.store)
             lines = [each for each in lines if each.asked.entity not in removed]
             new, left = self._new(lines), list[Waiting]()
@@ -293,12 +295,20 @@ class Waits:
         paths: list[str] = []
         line: Asked | None = None
         for place in places:
-            for each in read_waiting(self.store, place.path):
+            for each in self._lines(place.path) or ():
                 if each.sensor != self.settings.name:
                     continue
                 paths.append(place.path)
                 line = each.asked if line is None else _together(line, each.asked)
         return paths, line
+
+    def _lines(self, path: str) -> list[Waiting] | None:
+        """What waits there; None, and a warning, where it is spoilt: it stops no other."""
+        try:
+            return read_waiting(self.store, path)
+        except ConfigError as error:
+            self.context.log.warning(str(error))
+            return None
 
 
 def _together(one: Asked, other: Asked) -> Asked:

@@ -17,6 +17,9 @@ from klio_dagster.message import (
     request_upstream,
 )
 from klio_dagster.store.kept import all_waiting
+from klio_dagster.store.layout import unasked_prefix, waiting_path
+from klio_dagster.store.removed import bury
+from klio_dagster.streaming.dead_letter import replay
 from tests.flows.catalogue import Catalogue, all_of
 from tests.services.pubsub import PubSubEmulator
 from tests.streaming.family import AT_ONCE, NEVER_S, Family, family
@@ -225,7 +228,7 @@ def test_what_does_not_come_in_time_is_failed_and_kept_as_a_dead_letter(
 
     (run,) = team.follow()
 
-    assert run.failures == {("x", "recording"): run.failures["x", "recording"]}
+    assert list(run.failures) == [("x", "recording")]
     assert "input_missing: no file matches" in run.failures["x", "recording"]
     (dead,) = team.dead()
     assert (dead.entity, dead.reason, dead.letter.data) == ("x", "input_missing", message)
@@ -238,8 +241,6 @@ def test_what_does_not_come_in_time_is_failed_and_kept_as_a_dead_letter(
 def test_a_replayed_dead_letter_asks_again(
     catalogue: Catalogue, pubsub_emulator: PubSubEmulator, maker_hears: str
 ) -> None:
-    from klio_dagster.streaming.dead_letter import replay
-
     team = team_below(catalogue, pubsub_emulator, maker_hears, wait_s=0.001, look_every_s=AT_ONCE)
     asked = Asked(team, pubsub_emulator, maker_hears)
     team.ask("x")
@@ -299,8 +300,6 @@ def test_what_cannot_even_be_asked_for_is_given_up_in_time_too(
 
 
 def test_an_entity_that_is_taken_down_while_it_waits_comes_back_nowhere(team: Team) -> None:
-    from klio_dagster.store.removed import bury
-
     team.ask("x", "y")
     (request,) = team.tick()
     team.run(request)
@@ -312,6 +311,22 @@ def test_an_entity_that_is_taken_down_while_it_waits_comes_back_nowhere(team: Te
     assert team.tick() == []
 
     assert (waiting(team), team.inbox(), team.dead(), team.told()) == ([], [], [], [])
+
+
+def test_what_is_spoilt_stops_no_other(team: Team, asked: Asked) -> None:
+    store = team.catalogue.store
+    store.put(f"{unasked_prefix(team.sensor.name)}1-aaaaaaaa-bbbbbbbb.jsonl", b"torn")
+    store.put(waiting_path("recording", "1-aaaaaaaa-bbbbbbbb", "torn"), b"{}")
+    team.ask("x")
+    team.follow()
+    team.tick()
+    team.put("x", "torn")
+
+    (run,) = team.follow()
+
+    assert [m.entity_id for m in asked()] == ["x"]
+    assert run.counts("materialized") == all_of(1)
+    assert len(list(store.list("_klio/waiting/"))) == 2, "it is left for somebody to look at"
 
 
 def test_an_asset_that_names_its_maker_no_longer_fails_what_waits(
