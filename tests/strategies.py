@@ -13,6 +13,7 @@ from klio_dagster.core.check import Evaluation
 from klio_dagster.core.fold import as_record
 from klio_dagster.core.graph import Chain
 from klio_dagster.core.ids import escape, id_problem
+from klio_dagster.core.job import JobId, UpstreamTrigger
 from klio_dagster.core.output import Column
 from klio_dagster.core.plan import Decision, Knowledge, Plan, plan
 from klio_dagster.core.receipt import Failure, Receipt
@@ -178,6 +179,7 @@ def from_source(entity: object, source: bytes, **inputs: object) -> object:
 
 
 PATTERN, OTHER, SHARED = "tracks/{entity}.flac", "other/labels", "config/genres"
+MAKER = UpstreamTrigger(JobId("p", "maker"), "projects/p/topics/maker")
 _VERSIONS = ("1", "2")
 _ENTITIES = ("t1", "t2", "b...d")
 
@@ -246,7 +248,12 @@ def chains(draw: st.DrawFn) -> Chain:
         if name != "a" and draw(st.integers(0, 3)) == 0:
             parts.append(EntityStep(name, transform, source=source, deps=deps))
         else:
-            parts.append(EntityAsset(name, transform, source=source, deps=deps, output=Json()))
+            upstream = MAKER if draw(st.booleans()) else None
+            parts.append(
+                EntityAsset(
+                    name, transform, source=source, deps=deps, output=Json(), upstream=upstream
+                )
+            )
     return Chain(draw(st.permutations(parts)))
 
 
@@ -293,6 +300,7 @@ def situations(draw: st.DrawFn) -> Situation:
             force=draw(st.integers(0, 5)) == 0,
             forced=draw(st.just(frozenset[str]()) | some),
             pinged=draw(st.just(frozenset[str]()) | some),
+            may_ask_upstream=draw(st.just(frozenset[str]()) | some),
             rerun_on=draw(st.frozensets(st.sampled_from(RerunOn))),
         ),
         knowledge=Knowledge(

@@ -16,6 +16,7 @@ from klio_dagster.cli.output import (
     select_option,
 )
 from klio_dagster.cli.project import Project, ProjectGroup, open_project
+from klio_dagster.cli.waits import waits_of
 from klio_dagster.core.ids import id_problem, printable
 from klio_dagster.core.plan import Decision, Verdict
 from klio_dagster.core.record import Record
@@ -75,6 +76,7 @@ def explained(
             facts.append(
                 f"last attempt failed {_when(known)} in run {failed.run_id}: {failed.error}"
             )
+        facts += waits_of(group, name, entity)
         facts += [f"flagged: {pair}" for pair in flagged if pair.asset == key]
         stored = project.ledger.latest_metadata(key, [entity]) if known.materialized else {}
         if known.materialized and not group.store.exists(_output_path(group, name, entity)):

@@ -5,6 +5,7 @@ import click
 from klio_dagster.cli.asking import Asked, asking_options, planned
 from klio_dagster.cli.output import common, example, print_json, select_option, table
 from klio_dagster.cli.project import open_project
+from klio_dagster.cli.waits import counted_waits, told_of_waits
 
 
 @click.command(
@@ -21,6 +22,7 @@ def plan(asked: Asked, select: str | None, as_json: bool) -> None:
             for group in project.groups
             for name, by_decision in planned(project, group, asked)[1].counts().items()
         }
+        waiting = counted_waits(project)
     if as_json:
         print_json({"assets": counts})
         return
@@ -31,3 +33,5 @@ def plan(asked: Asked, select: str | None, as_json: bool) -> None:
         for reason, number in by_reason.items()
     ]
     click.echo(table(rows, ["asset", "decision", "reason", "entities"]))
+    if waiting:
+        click.echo(f"\n{told_of_waits(waiting)}")

@@ -14,6 +14,7 @@ from klio_dagster.cli.output import (
     table,
 )
 from klio_dagster.cli.project import Project, open_project
+from klio_dagster.cli.waits import counted_waits, told_of_waits
 from klio_dagster.core.ids import check_id, printable
 from klio_dagster.core.place import cut
 from klio_dagster.core.record import FailedPair, FlaggedPair
@@ -38,10 +39,12 @@ def status(select: str | None, as_json: bool) -> None:
     """Count what is materialized, failed, missing and stale.
 
     Materialized, failed and missing make up all entities; stale ones are materialized, but their
-    code or their input has changed since.
+    code or their input has changed since. After them: how many wait for an input that was asked for
+    upstream.
     """
     with open_project(select) as project:
         flagged = flagged_in(project)
+        waiting = counted_waits(project)
         found = Status.of_groups(
             surveyed(
                 each.group,
@@ -56,13 +59,16 @@ def status(select: str | None, as_json: bool) -> None:
         )
     if as_json:
         # Only where there are some: the object is read by programs.
-        print_json({**found.to_json(), **({"flagged": counted_flags(flagged)} if flagged else {})})
+        some = {"flagged": counted_flags(flagged), "waiting": waiting}
+        print_json({**found.to_json(), **{name: what for name, what in some.items() if what}})
         return
     rows = [[key, *(counts[name] for name in _COUNTS)] for key, counts in found.assets.items()]
     click.echo(table(rows, ["asset", *_COUNTS]))
     click.echo(f"\n{counted(found.entities, 'entity', 'entities')}")
     if flagged:
         click.echo(_told_of_flags(flagged))
+    if waiting:
+        click.echo(told_of_waits(waiting))
 
 
 @click.command(

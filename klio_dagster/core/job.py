@@ -39,14 +39,17 @@ class UpstreamTrigger:
         job: who makes it.
         topic: that job's input topic, `projects/<project>/topics/<topic>`.
         wait_s: how long the input is waited for, in seconds, > 0.
+        look_every_s: how often it is looked for, in seconds, >= 0, while that job's message, which
+            says that it is there, has not come.
 
     Raises:
-        ConfigError: the topic is not such a path, or the time is not positive.
+        ConfigError: the topic is not such a path, or a time is out of range.
     """
 
     job: JobId
     topic: str
     wait_s: float = DAY_S
+    look_every_s: float = 60.0
 
     def __post_init__(self) -> None:
         where = f"UpstreamTrigger of {self.job}"
@@ -58,3 +61,6 @@ class UpstreamTrigger:
                 raise ConfigError(f"topic is {self.topic!r}", where=where, fix=fix)
         if not self.wait_s > 0:
             raise ConfigError(f"wait_s is {self.wait_s}", where=where, fix="use more than 0")
+        if not self.look_every_s >= 0:
+            what = f"look_every_s is {self.look_every_s}"
+            raise ConfigError(what, where=where, fix="use 0 or more")

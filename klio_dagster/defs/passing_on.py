@@ -5,21 +5,22 @@ The order of the durable steps, of each of which a kill repeats what comes after
 1. the ledger knows the entity (whoever calls `recorded` has seen to that);
 2. its messages are published;
 3. a receipt says so;
-4. messages of what failed are held, of what waits for its input are put aside;
+4. messages of what failed are held; of what waits for its input are put aside, and the sensor's
+   next tick asks for it;
 5. the batch leaves the inbox.
 """
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
-from klio_dagster.core.job import JobId, UpstreamTrigger
+from klio_dagster.core.job import JobId
 from klio_dagster.core.letter import Asked, Letter
 from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.group import EntityGroup
-from klio_dagster.message import Message, decode, encode, extended, new_message, request_upstream
+from klio_dagster.message import Message, decode, encode, extended, new_message
 from klio_dagster.pubsub.publish import Outgoing
 from klio_dagster.store.inbox import Batch, put_batch, read_batch, remove_batch
 from klio_dagster.store.kept import (
@@ -28,8 +29,7 @@ from klio_dagster.store.kept import (
     held_entities,
     hold,
     joined,
-    put_waiting,
-    waiting_for,
+    put_unasked,
 )
 from klio_dagster.store.outbox import forget_published, left_behind, published, put_published
 from klio_dagster.store.store import Store
@@ -211,59 +211,44 @@ class PassingOn:
         self._post.publish(topic, [Outgoing(encode(message)) for message in messages])
 
     def _messages(self, entity: str) -> list[Message]:
-        """What is said of an entity: what its messages were, or something new."""
+        """What is said of an entity: what its messages were, or something new.
+
+        Nothing of one that is in the batch only so that its failure is recorded.
+        """
         letters: tuple[Letter, ...] = ()
         if entity in self._asked:
             letters = self._asked[entity].letters
         if entity in self._held:
             letters = joined(held(self._store, self._group.name, entity), letters)
         said = dict.fromkeys(letter.forward for letter in letters if letter.forward)
-        return [decode(data, job=self._job) for data in said] or [new_message(entity)]
+        if not said:
+            return [] if entity in self._asked else [new_message(entity)]
+        return [decode(data, job=self._job) for data in said]
 
     def _left(self, plan: Plan, waits_for: Mapping[str, Collection[str]]) -> list[Asked]:
         """What of the batch waits for other runs; the rest is held or put aside here."""
         requested = plan.requested()
         waiting = plan.waiting()
         left: list[Asked] = []
+        missed: dict[str, list[Asked]] = {}
         for entity, asked in self._asked.items():
             progress = self._progress.get(entity)
             if entity in requested:
-                self._request(asked, requested[entity])
+                missed.setdefault(self._group.keys[requested[entity]], []).append(asked)
             elif entity in waiting or progress is None:
                 left.append(asked.waiting_for(tuple(waits_for.get(entity, ()))))
-            elif progress.failed and not _is_refused(plan, entity):
+            elif progress.failed and asked.letters and not _is_refused(plan, entity):
                 hold(self._store, self._group.name, asked)
+        for key, lines in missed.items():
+            self._put_aside(key, lines)
         return left
 
-    def _request(self, asked: Asked, name: str) -> None:
-        """Ask upstream for a missing input, once, and let the messages wait for it."""
+    def _put_aside(self, key: str, lines: Sequence[Asked]) -> None:
+        """Let messages wait for an input that another job makes; the next tick asks for it."""
         assert self._batch is not None
-        key, trigger = self._group.keys[name], self._group.upstreams[name]
-        waiting = waiting_for(self._store, key, asked.entity)
-        if waiting is None:
-            waiting = Waiting(
-                asset=key,
-                sensor=self._batch.sensor,
-                since=self._clock(),
-                is_requested=False,
-                asked=replace(asked, waits_for=()),
-            )
-        else:
-            letters = joined(waiting.asked.letters, asked.letters)
-            force = waiting.asked.force or asked.force
-            waiting = replace(
-                waiting, asked=replace(waiting.asked, letters=letters, force=force, ping=False)
-            )
-        put_waiting(self._store, waiting)
-        if not waiting.is_requested:
-            self._publish(trigger.topic, self._requests(asked, trigger))
-            put_waiting(self._store, replace(waiting, is_requested=True))
-
-    def _requests(self, asked: Asked, trigger: UpstreamTrigger) -> list[Message]:
-        """The message that asks; the mode of the first one with a mode is kept."""
-        original = decode(asked.letters[0].forward, job=self._job)
-        request = request_upstream(original, self._job, trigger.job)
-        return [extended(request, self._job, self._clock())]
+        sensor = self._batch.sensor
+        waiting = [Waiting(asset=key, sensor=sensor, asked=each.waiting_for(())) for each in lines]
+        put_unasked(self._store, self._batch, waiting)
 
 
 def _is_refused(plan: Plan, entity: str) -> bool:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from klio_dagster.core.asset import EntityAsset
 
-_TOKEN = re.compile(r"\{entity(:path)?\}|\*")
+_TOKEN = re.compile(r"\{entity(:path|:escaped)?\}|\*")
 _NOT_OF_A_KEY = re.compile(r"[^A-Za-z0-9_]+")
 _FOR_CALLERS = ("Args:", "Raises:")  # parts of a docstring that say nothing of the output
 

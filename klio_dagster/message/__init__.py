@@ -22,6 +22,7 @@ from klio_dagster.message.payload import with_payload as with_payload
 from klio_dagster.message.routing import Accepted as Accepted
 from klio_dagster.message.routing import Dropped as Dropped
 from klio_dagster.message.routing import accepts as accepts
+from klio_dagster.message.upstream import answers as answers
 from klio_dagster.message.upstream import request_upstream as request_upstream
 from klio_dagster.message.wire import decode as decode
 from klio_dagster.message.wire import encode as encode

@@ -1,9 +1,10 @@
-"""`request_upstream`: ask the job that makes a missing input for it, and get the message back."""
+"""`request_upstream`: ask the job that makes a missing input for it; `answers`: it came back."""
 
 from dataclasses import replace
 
 from klio_dagster.core.job import JobId
 from klio_dagster.message.message import Anyone, Limited, Message
+from klio_dagster.message.routing import Accepted, accepts
 
 
 def request_upstream(message: Message, me: JobId, upstream: JobId) -> Message:
@@ -40,6 +41,36 @@ def request_upstream(message: Message, me: JobId, upstream: JobId) -> Message:
         force=False,
         payload=message.payload if version == 1 else b"",
     )
+
+
+def answers(message: Message, original: Message, me: JobId, upstream: JobId) -> bool:
+    """Whether a message is what a request upstream came back as, and asks for nothing else.
+
+    It has gone through us after all that the original has gone through, and whom it is for is what
+    the request makes of the original. So the original says everything it says.
+
+    Args:
+        message: as it was accepted.
+        original: as it was accepted, and waits for the input.
+        me: who lacked it.
+        upstream: who makes it.
+    """
+    before = len(original.audit_log)
+    since = message.audit_log[before:]
+    if message.audit_log[:before] != original.audit_log or not since or since[0].job != me:
+        return False
+    request = request_upstream(original, me, upstream)
+    said = ("entity_id", "version", "payload", "ping", "force")
+    if any(getattr(message, name) != getattr(request, name) for name in said):
+        return False
+    back = accepts(request, me)
+    match back, message.recipients:
+        case Accepted(Message(recipients=Anyone())), Anyone():
+            return True
+        case Accepted(Message(recipients=Limited(asked, trigger))), Limited(jobs, other_trigger):
+            return trigger == other_trigger and set(asked) <= set(jobs)
+        case _:
+            return False
 
 
 def _once(*jobs: JobId) -> tuple[JobId, ...]:

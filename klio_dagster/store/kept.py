@@ -1,37 +1,99 @@
-"""Messages that wait outside of the inbox, an object an entity.
+"""Messages that wait outside of the inbox.
 
-<store>/_klio/held/<group>/<escaped entity id>      of an entity that failed, until it does not
-<store>/_klio/waiting/<asset>/<escaped entity id>   of one whose input was asked for upstream
+<store>/_klio/held/<group>/<escaped entity id>           of an entity that failed, until it does not
+<store>/_klio/waiting/+unasked/<sensor>/<id>.jsonl       whose inputs are to be asked for upstream
+<store>/_klio/waiting/<asset>/<id>/<escaped entity id>   of an entity whose input was asked for
+
+What waits for inputs is never written over: two runs, or a run and a tick, may be at one entity at
+once. `<id>` is of the batch and of the run that found the input missing.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
+from uuid import uuid4
 
 from klio_dagster.core.ids import escape, unescape
 from klio_dagster.core.letter import Asked, Letter
 from klio_dagster.errors import ConfigError, InvalidEntityIdError
-from klio_dagster.store.layout import WAITING_PREFIX, held_prefix, waiting_path
+from klio_dagster.store.inbox import Batch
+from klio_dagster.store.layout import (
+    UNASKED_PREFIX,
+    WAITING_PREFIX,
+    held_prefix,
+    unasked_prefix,
+    waiting_entity,
+    waiting_path,
+)
 from klio_dagster.store.objects import ObjectStore
+
+_LINES = ".jsonl"
+
+
+class Place(NamedTuple):
+    """Where messages wait for an input, as a listing tells it; none of them is read.
+
+    Args:
+        asset: key of the asset whose input is missing.
+        entity: entity id.
+        path: in the store.
+        since: when the upstream job was asked, by the store's clock, seconds since 1970.
+    """
+
+    asset: str
+    entity: str
+    path: str
+    since: float
+
+
+class Unasked(NamedTuple):
+    """What one run has put aside and nobody has asked for upstream yet.
+
+    Args:
+        path: in the store.
+        id: of the batch and the run it came from; in the paths of what waits, too.
+        since: when it was put aside, by the store's clock, seconds since 1970.
+    """
+
+    path: str
+    id: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """Messages whose entity's input was asked for upstream.
+    """Messages whose entity lacks an input that another job makes.
 
     Args:
         asset: key of the asset whose input is missing.
         sensor: the sensor that took them in.
-        since: when the input was first missed, seconds since 1970.
-        is_requested: the upstream job was asked.
         asked: the messages.
     """
 
     asset: str
     sensor: str
-    since: float
-    is_requested: bool
     asked: Asked
+
+    def to_line(self) -> str:
+        """As one line of JSON, with its newline: a line of an inbox that says more."""
+        fields = json.loads(self.asked.to_line())
+        fields |= {"asset": self.asset, "sensor": self.sensor}
+        return json.dumps(fields, separators=(",", ":")) + "\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> "Waiting":
+        """What a line holds.
+
+        Raises:
+            ValueError: it is no such line.
+        """
+        asked = Asked.from_line(line)
+        fields = json.loads(line)
+        try:
+            return cls(asset=str(fields["asset"]), sensor=str(fields["sensor"]), asked=asked)
+        except KeyError as error:
+            raise ValueError(f"it does not say its {error}") from error
 
 
 def held_entities(store: ObjectStore, group: str) -> dict[str, str]:
@@ -87,63 +149,142 @@ def joined(one: tuple[Letter, ...], other: tuple[Letter, ...]) -> tuple[Letter, 
     return tuple({letter.id: letter for letter in (*one, *other)}.values())
 
 
-def put_waiting(store: ObjectStore, waiting: Waiting) -> None:
-    """Write down what waits.
+def put_unasked(store: ObjectStore, batch: Batch, waiting: Sequence[Waiting]) -> None:
+    """Put messages aside until their sensor has asked for the input that they lack.
+
+    An object of its own, whatever else is put aside: nothing in it is ever written over.
+
+    Args:
+        store: that of the batch.
+        batch: where they stood.
+        waiting: all for the same asset.
 
     Raises:
         ConfigError: the store does not let us write.
         StoreUnavailableError: it did not answer or is full.
     """
-    fields = {
-        "sensor": waiting.sensor,
-        "since": waiting.since,
-        "is_requested": waiting.is_requested,
-        "asked": json.loads(waiting.asked.to_line()),
-    }
-    path = waiting_path(waiting.asset, waiting.asked.entity)
-    store.put(path, json.dumps(fields).encode() + b"\n")
+    path = f"{unasked_prefix(batch.sensor)}{batch.id}-{uuid4().hex[:8]}{_LINES}"
+    rewrite_unasked(store, path, waiting)
 
 
-def waiting_for(store: ObjectStore, asset: str, entity: str) -> Waiting | None:
-    """What waits for an input of an entity; None if nothing does.
+def rewrite_unasked(store: ObjectStore, path: str, waiting: Sequence[Waiting]) -> None:
+    """Write down those of them that are not asked for yet; the object goes when there is none.
+
+    Raises:
+        ConfigError: the store does not let us write.
+        StoreUnavailableError: it did not answer or is full.
+    """
+    if waiting:
+        store.put(path, "".join(each.to_line() for each in waiting).encode())
+    else:
+        store.delete(path)
+
+
+def list_unasked(store: ObjectStore, sensor: str) -> list[Unasked]:
+    """What a sensor has still to ask for, the oldest first.
+
+    Raises:
+        ConfigError: the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    prefix = unasked_prefix(sensor)
+    found = sorted(store.list(prefix))
+    names = (info.path.removeprefix(prefix).removesuffix(_LINES) for info in found)
+    return [
+        Unasked(info.path, name, info.modified.timestamp())
+        for info, name in zip(found, names, strict=True)
+    ]
+
+
+def read_waiting(store: ObjectStore, path: str) -> list[Waiting]:
+    """The messages of an object that waits, asked for or not; none if it is gone.
 
     Raises:
         ConfigError: somebody has spoilt it, or the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
-    path = waiting_path(asset, entity)
     data = store.get_or_none(path)
-    if data is None:
-        return None
     try:
-        fields = json.loads(data)
-        return Waiting(
-            asset=asset,
-            sensor=fields["sensor"],
-            since=fields["since"],
-            is_requested=fields["is_requested"],
-            asked=Asked.from_line(json.dumps(fields["asked"])),
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        # Bytes: a text would also be split at U+2028, which JSON allows inside of an id.
+        return [Waiting.from_line(line) for line in (data or b"").splitlines()]
+    except ValueError as error:
         raise _spoilt(store.uri(path), error) from error
 
 
-def all_waiting(store: ObjectStore, asset: str) -> Iterator[Waiting]:
-    """All that waits for inputs of an asset.
+def put_waiting(store: ObjectStore, unasked: Unasked, waiting: Waiting) -> str:
+    """Let messages wait whose input was asked for; the same again changes nothing.
+
+    Returns:
+        Where.
+
+    Raises:
+        ConfigError: the store does not let us write.
+        StoreUnavailableError: it did not answer or is full.
+    """
+    path = waiting_path(waiting.asset, unasked.id, waiting.asked.entity)
+    store.put(path, waiting.to_line().encode())
+    return path
+
+
+def waiting_places(
+    store: ObjectStore, assets: Collection[str]
+) -> dict[str, dict[str, list[Place]]]:
+    """Asset key to entity to where its messages wait, asked for; one listing, nothing is read.
+
+    Args:
+        store: where they wait.
+        assets: keys of a group's assets; what others wait for is left out.
+
+    Raises:
+        ConfigError: the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    found: dict[str, dict[str, list[Place]]] = {}
+    for info in store.list(WAITING_PREFIX):
+        for asset in assets:
+            entity = waiting_entity(asset, info.path)
+            if entity is not None:
+                place = Place(asset, entity, info.path, info.modified.timestamp())
+                found.setdefault(asset, {}).setdefault(entity, []).append(place)
+                break
+    return found
+
+
+def who_waits(store: ObjectStore, assets: Collection[str]) -> dict[str, dict[str, float | None]]:
+    """Asset key to the entities that lack an input, to when it was asked for upstream.
+
+    Args:
+        store: where their messages wait.
+        assets: keys.
+
+    Returns:
+        Seconds since 1970; None where nobody has asked yet.
 
     Raises:
         ConfigError: somebody has spoilt one, or the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
-    prefix = f"{WAITING_PREFIX}{asset}/"
-    for info in store.list(prefix):
-        try:
-            entity = unescape(info.path.removeprefix(prefix))
-        except InvalidEntityIdError:  # of an asset whose key is longer, or nobody's
-            continue
-        found = waiting_for(store, asset, entity)
-        if found is not None:
-            yield found
+    found: dict[str, dict[str, float | None]] = {}
+    for asset, by_entity in waiting_places(store, assets).items():
+        found[asset] = {e: min(place.since for place in at) for e, at in by_entity.items()}
+    for info in store.list(UNASKED_PREFIX):
+        for each in read_waiting(store, info.path):
+            if each.asset in assets:
+                found.setdefault(each.asset, {}).setdefault(each.asked.entity, None)
+    return found
+
+
+def all_waiting(store: ObjectStore, asset: str) -> Iterator[Waiting]:
+    """All that waits for inputs of an asset, asked for or not.
+
+    Raises:
+        ConfigError: somebody has spoilt one, or the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    for info in store.list(WAITING_PREFIX):
+        if info.path.startswith(UNASKED_PREFIX) or waiting_entity(asset, info.path) is not None:
+            found = read_waiting(store, info.path)
+            yield from (each for each in found if each.asset == asset)
 
 
 def _asked(data: bytes, uri: str) -> Asked:

@@ -10,7 +10,8 @@ _klio/inbox/<sensor>/<batch id>.jsonl            messages whose entities are not
 _klio/published/<batch or work id>/<n>.json      which of them were passed on already
 _klio/outbox/<group>/<work id>.jsonl             recorded by a run that died before it said so
 _klio/held/<group>/<escaped entity id>           messages of an entity that failed
-_klio/waiting/<asset>/<escaped entity id>        messages whose input was asked for upstream
+_klio/waiting/<asset>/<id>/<escaped entity id>   messages whose input was asked for upstream
+_klio/waiting/+unasked/<sensor>/<id>.jsonl       the same, before it was
 _klio/dead-letter/<group>/<letter id>.json       messages nobody will try again by himself
 _klio/replay/<sensor>/<letter id>.json           dead letters on their way back
 
@@ -37,9 +38,11 @@ HELD_PREFIX = f"{OWN_FOLDER}/held/"
 OUTBOX_PREFIX = f"{OWN_FOLDER}/outbox/"
 PUBLISHED_PREFIX = f"{OWN_FOLDER}/published/"
 REPLAY_PREFIX = f"{OWN_FOLDER}/replay/"
+UNASKED_PREFIX = f"{WAITING_PREFIX}+unasked/"  # no asset is called so
 
 _ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
 _MOST_OF_A_GROUP = 40
+_PUT_ASIDE = re.compile(r"[A-Za-z0-9_-]+-[0-9a-f]{8}")
 _WORK_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -174,14 +177,36 @@ def held_prefix(group: str) -> str:
     return f"{HELD_PREFIX}{_checked(group)}/"
 
 
-def waiting_path(asset: str, entity_id: str) -> str:
+def unasked_prefix(sensor: str) -> str:
+    """Folder of the messages whose inputs a sensor has still to ask for."""
+    return f"{UNASKED_PREFIX}{_checked(sensor)}/"
+
+
+def waiting_path(asset: str, put_aside: str, entity_id: str) -> str:
     """Messages of an entity whose input was asked for upstream.
+
+    Args:
+        asset: key of the asset that lacks it.
+        put_aside: id of the batch and the run that found it missing.
+        entity_id: a checked id.
 
     Raises:
         ConfigError: the asset's name cannot be a folder.
         InvalidEntityIdError: the id cannot be escaped.
     """
-    return f"{WAITING_PREFIX}{check_asset(asset)}/{escape(entity_id)}"
+    return f"{WAITING_PREFIX}{check_asset(asset)}/{_checked(put_aside)}/{escape(entity_id)}"
+
+
+def waiting_entity(asset: str, path: str) -> str | None:
+    """The entity whose messages wait there for an input of an asset; None if it is another's."""
+    folder = f"{WAITING_PREFIX}{check_asset(asset)}/"
+    if not path.startswith(folder):
+        return None
+    put_aside, _, name = path.removeprefix(folder).partition("/")
+    try:
+        return unescape(name) if _PUT_ASIDE.fullmatch(put_aside) else None
+    except InvalidEntityIdError:
+        return None
 
 
 def kept_entity(path: str) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from klio_dagster.core.ids import id_problem
+from klio_dagster.core.ids import escape, id_problem
 from klio_dagster.errors import ConfigError, ObjectNotFoundError
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import is_leftover
@@ -18,7 +18,7 @@ FEW = 100
 """Up to so many entities, asking for each is faster than listing a thousand objects."""
 _AT_ONCE = 16
 _MOST_NAME_BYTES = 255
-_PLACE = re.compile(r"\{entity(?::path)?\}")
+_PLACE = re.compile(r"\{entity(?::path|:escaped)?\}")
 # Elsewhere a file system may answer for a name that differs in case or normalisation.
 _IS_EXACT_SYSTEM = sys.platform == "linux"
 
@@ -53,7 +53,7 @@ def look_up_sources(
         with suppress(ObjectNotFoundError):
             info = listed.head(paths[entity])
             location = location_of(pattern, listed, info.path)
-            return SourceObject(location, info.version, info.size)
+            return SourceObject(location, info.version, info.size, info.modified)
         return None
 
     if listed.local_path("") is not None or len(paths) == 1:
@@ -74,7 +74,8 @@ def _path(pattern: SourcePattern, entity: str) -> str | None:
         rest = text.rpartition("://")[2]
         root = pattern.root.rpartition("://")[2].rstrip("/")
         text = rest.removeprefix(root).lstrip("/")
-    path = _PLACE.sub(lambda _: entity, text)
+    name = escape(entity) if pattern.is_escaped else entity
+    path = _PLACE.sub(lambda _: name, text)
     try:
         check_path(path)
     except ConfigError:
@@ -84,5 +85,4 @@ def _path(pattern: SourcePattern, entity: str) -> str | None:
         return None
     if any(len(part.encode()) > _MOST_NAME_BYTES for part in parts):
         return None  # a file system answers with an error of its own
-    match = pattern.expression.fullmatch(path, len(pattern.prefix))
-    return path if match is not None and match["entity"] == entity else None
+    return path if pattern.entity_at(path) == entity else None

@@ -7,21 +7,25 @@ so no id, however it is spelled, can name a file outside the pattern's folder.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from klio_dagster.core.ids import id_problem
-from klio_dagster.errors import ConfigError
+from klio_dagster.core.ids import id_problem, unescape
+from klio_dagster.errors import ConfigError, InvalidEntityIdError
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
 from klio_dagster.store.store import Store
 from klio_dagster.store.url import REMOTE_SCHEMES
 
-_TOKEN = re.compile(r"(\{entity\}|\{entity:path\}|\*)")
+_TOKEN = re.compile(r"(\{entity\}|\{entity:path\}|\{entity:escaped\}|\*)")
+ESCAPED = "{entity:escaped}"
+"""In a pattern: an id as `core.ids.escape` writes it."""
 _TOKENS = {
     "{entity}": r"(?P<entity>[^/]+)",
     "{entity:path}": r"(?P<entity>[^/]+(?:/[^/]+)*)",
+    "{entity:escaped}": r"(?P<entity>[^/]+(?:/[^/]+)*)",
     "*": r"[^/]*",
 }
 _FILE = "file://"
@@ -35,11 +39,13 @@ class SourceObject(NamedTuple):
             (nothing in it is percent-encoded).
         version: changes when the content does: etag, or size and time in microseconds.
         size: in bytes.
+        modified: by the clock of where it lies, in UTC; None where nobody says.
     """
 
     path: str
     version: str
     size: int
+    modified: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,18 @@ class SourcePattern:
     prefix: str
     expression: re.Pattern[str]
 
+    @property
+    def is_escaped(self) -> bool:
+        """Its files are outputs of entity assets: their names are escaped ids."""
+        return ESCAPED in self.text
+
+    def entity_at(self, path: str) -> str | None:
+        """The entity whose source lies there, as a listing gives the path; None if it is none."""
+        match = self.expression.fullmatch(path, len(self.prefix))
+        if match is None or not path.startswith(self.prefix):
+            return None
+        return _unescaped(match["entity"]) if self.is_escaped else match["entity"]
+
     def covers(self, path: str) -> bool:
         """A file there was probably meant to be a source, whether it matches or not.
 
@@ -73,14 +91,14 @@ class SourcePattern:
 
     def is_source(self, path: str) -> bool:
         """The file of that path, as a listing gives it, is one of this pattern's."""
-        at = len(self.prefix)
-        return path.startswith(self.prefix) and self.expression.fullmatch(path, at) is not None
+        return self.entity_at(path) is not None
 
     @classmethod
     def parse(cls, text: str) -> "SourcePattern":
         """Parse a pattern: `{entity}` is one part of a path, `{entity:path}` several.
 
-        `*` is any text within one part. Everything else is literal.
+        `{entity:escaped}` is an id as it stands in the name of an entity asset's output. `*` is any
+        text within one part. Everything else is literal.
 
         Args:
             text: relative to the store, or beginning with `file:///`, `gs://`, `s3://`, `az://`.
@@ -183,15 +201,18 @@ def list_sources(
     listed = Store.open(pattern.root) if pattern.root else store
     found: dict[str, list[ObjectInfo]] = {}
     matches_rest = pattern.expression.fullmatch
-    skip = len(pattern.prefix)
+    skip, is_escaped = len(pattern.prefix), pattern.is_escaped
     others = [each for each in beside if each.root == pattern.root]
     unmatched, stray = 0, ""
     for info in listed.list(pattern.prefix):
         match = matches_rest(info.path, skip)
         if info.path.startswith(f"{OWN_FOLDER}/"):
             continue
-        if match is not None:
-            found.setdefault(match["entity"], []).append(info)
+        entity = match["entity"] if match is not None else None
+        if is_escaped and entity is not None:
+            entity = _unescaped(entity)
+        if entity is not None:
+            found.setdefault(entity, []).append(info)
         elif pattern.covers(info.path) and not any(each.is_source(info.path) for each in others):
             unmatched += 1
             stray = min(stray or info.path, info.path)
@@ -209,7 +230,7 @@ def list_sources(
         else:
             info = infos[0]
             path = location_of(pattern, listed, info.path)
-            matches[entity_id] = SourceObject(path, info.version, info.size)
+            matches[entity_id] = SourceObject(path, info.version, info.size, info.modified)
     return SourceListing(
         listed.uri(pattern.prefix),
         matches,
@@ -249,6 +270,13 @@ def location_of(pattern: SourcePattern, listed: ObjectStore, path: str) -> str:
     if not pattern.root:
         return path
     return listed.uri(path) if "://" in listed.url else _FILE + listed.uri(path)
+
+
+def _unescaped(name: str) -> str | None:
+    try:
+        return unescape(name)
+    except InvalidEntityIdError:  # no output of ours is called so
+        return None
 
 
 def _expression(part: str) -> str:

@@ -1,6 +1,6 @@
 """A batch being filled: what messages ask of each entity, duplicates merged. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from klio_dagster.core.letter import Asked, Letter
@@ -22,14 +22,23 @@ class Filling:
     Args:
         most: how many messages one batch takes.
         most_bytes: how many bytes of them; a larger message has a batch for itself.
+        answers: whether the first of two messages is what came of asking upstream for the input
+            that the second one waits for; then it says nothing new.
     """
 
     most: int
     most_bytes: int
+    answers: Callable[[Message, Message], bool] = lambda _message, _original: False
     messages: int = 0
     bytes: int = 0
     _said: dict[str, list[_Said]] = field(default_factory=dict[str, list[_Said]])
     _sealed: dict[str, list[Message]] = field(default_factory=dict[str, list[Message]])
+    _failed: dict[str, bool] = field(default_factory=dict[str, bool])
+
+    @property
+    def entities(self) -> Collection[str]:
+        """Those that the messages of the batch are about."""
+        return self._said.keys()
 
     def has_room(self, size: int) -> bool:
         """Whether a message of so many bytes still fits."""
@@ -48,12 +57,17 @@ class Filling:
             False: another one of this batch, or of one sealed before, asks for the same.
         """
         for known in self._sealed.get(message.entity_id, ()):
-            if merged(known, message) == known:
+            if merged(known, message) == known or self.answers(message, known):
                 return False
         self.messages += 1
         self.bytes += len(letter.data)
         said = self._said.setdefault(message.entity_id, [])
         for known in said:
+            if self.answers(message, known.message):
+                return False
+            if self.answers(known.message, message):
+                known.message, known.letter = message, replace(letter, forward=encode(message))
+                return False
             both = merged(known.message, message)
             if both is None:
                 continue
@@ -65,6 +79,15 @@ class Filling:
         said.append(_Said(message, replace(letter, forward=encode(message))))
         return True
 
+    def fail(self, asked: Asked) -> None:
+        """Have the next run record that an entity fails, whose messages nobody keeps any longer.
+
+        Args:
+            asked: what they asked for.
+        """
+        self.messages += 1
+        self._failed[asked.entity] = asked.force
+
     def seal(self) -> Iterator[Asked]:
         """The lines of the batch; the next message begins another one.
 
@@ -72,7 +95,13 @@ class Filling:
         planned yet.
         """
         said, self._said = self._said, {}
+        failed, self._failed = self._failed, {}
         self.messages = self.bytes = 0
+        yield from (
+            Asked(entity=entity, force=force)
+            for entity, force in failed.items()
+            if entity not in said
+        )
         for entity, all_said in said.items():
             messages = [each.message for each in all_said]
             self._sealed.setdefault(entity, []).extend(messages)

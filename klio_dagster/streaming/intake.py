@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -31,6 +31,7 @@ class Taken:
     merged: int = 0
     dropped: Counter[str] = field(default_factory=Counter[str])
     dead: Counter[str] = field(default_factory=Counter[str])
+    resumed: int = 0
     oldest: float | None = None
 
 
@@ -49,6 +50,8 @@ class Intake:
         decoder: what their bytes are.
         removed: entities that were taken down.
         filling: how large a batch may be.
+        waiting: what waits for inputs of entities, if these have come: what is asked, and what lets
+            go of it.
         clock: seconds since 1970.
     """
 
@@ -59,6 +62,7 @@ class Intake:
     decoder: Decoder
     removed: Collection[str]
     filling: Filling
+    waiting: Callable[[Collection[str]], Iterable[tuple[Asked, Callable[[], None]]]] = lambda _: ()
     clock: Callable[[], float] = time.time
     taken: Taken = field(default_factory=Taken)
     batches: list[Batch] = field(default_factory=list[Batch])
@@ -112,10 +116,36 @@ class Intake:
         Args:
             asked: what has waited.
             done: called once it is in the inbox.
+
+        Raises:
+            PubSubError: what is pulled cannot be acknowledged, and will come again.
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: the store did not answer or is full.
         """
-        self._done.append(done)
+        if not self.filling.has_room(sum(len(letter.data) for letter in asked.letters)):
+            self.flush()
+        self._bring_back(asked, done)
+
+    def give_up(self, asked: Asked, reason: str, error: str, done: Callable[[], None]) -> None:
+        """Bury what had been accepted; the next run records that its entity failed.
+
+        Args:
+            asked: what has waited.
+            reason: one word.
+            error: one line.
+            done: called once all of it is durable.
+
+        Raises:
+            PubSubError: what is pulled cannot be acknowledged, and will come again.
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: the store did not answer or is full.
+        """
+        if not self.filling.has_room(0):
+            self.flush()
         for letter in asked.letters:
-            self.filling.add(letter, decode(letter.forward, job=self.job))
+            self._bury(letter, reason, error, asked.entity)
+        self.filling.fail(asked)
+        self._done.append(done)
 
     def flush(self) -> None:
         """Write what was taken in to the inbox, then acknowledge it.
@@ -125,6 +155,8 @@ class Intake:
             ConfigError: the store does not let us write.
             StoreUnavailableError: the store did not answer or is full.
         """
+        for waiting, let_go in self.waiting(list(self.filling.entities)):
+            self._bring_back(waiting, let_go)  # with what was pulled of the same entity
         asked = list(self.filling.seal())
         dead, self._dead = self._dead, []
         put_all(self.store, dead)
@@ -136,6 +168,12 @@ class Intake:
         if self._subscription is not None and self._received:
             received, self._received = self._received, []
             self._subscription.acknowledge(received)
+
+    def _bring_back(self, asked: Asked, done: Callable[[], None]) -> None:
+        self._done.append(done)
+        self.taken.resumed += 1
+        for letter in asked.letters:
+            self.filling.add(letter, decode(letter.forward, job=self.job))
 
     def _take(self, received: Received, most_batches: int) -> None:
         self.taken.pulled += 1

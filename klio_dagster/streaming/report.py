@@ -21,6 +21,7 @@ class Report:
         depth: batches in the inbox when the tick ends.
         oldest: when the oldest message was sent that is still asked for, seconds since 1970.
         is_full: nothing was pulled: as many batches are unfinished as may be.
+        asked_upstream: entities whose missing input was asked for.
         error: what kept messages from being pulled or passed on.
     """
 
@@ -31,6 +32,7 @@ class Report:
     depth: int = 0
     oldest: float | None = None
     is_full: bool = False
+    asked_upstream: int = 0
     error: PubSubError | None = None
 
     def see(self, asked: Sequence[Asked]) -> None:
@@ -43,6 +45,7 @@ class Report:
         """There was nothing to do, and nothing is left to be done."""
         taken = self.taken
         came = taken.pulled or taken.accepted or taken.merged or taken.dropped or taken.dead
+        came = came or taken.resumed or self.asked_upstream
         return not (came or self.up_to_date or self.requested or self.depth or self.error)
 
     def __str__(self) -> str:
@@ -56,6 +59,9 @@ class Report:
         parts += [f"merged {taken.merged:,}"] if taken.merged else []
         parts += [f"dropped {n:,} ({reason})" for reason, n in sorted(taken.dropped.items())]
         parts += [f"dead-lettered {n:,} ({reason})" for reason, n in sorted(taken.dead.items())]
+        asked = self.asked_upstream
+        parts += [f"inputs asked for upstream {asked:,}"] if asked else []
+        parts += [f"inputs came {taken.resumed:,}"] if taken.resumed else []
         parts += [
             f"new entities {self.registered:,}",
             f"up to date {self.up_to_date:,}",

@@ -15,6 +15,7 @@ from klio_dagster.message import Decoder, KlioDecoder
 from klio_dagster.streaming.settings import SensorSettings, attach
 from klio_dagster.streaming.sources import bound
 from klio_dagster.streaming.tick import Tick
+from klio_dagster.streaming.waiting import Looks
 
 _WHERE = "build_klio_pubsub_sensor"
 _MAX_BYTES = 64 << 20
@@ -91,10 +92,12 @@ def build_klio_pubsub_sensor(
         )
     )
 
+    looks = Looks()
+
     def evaluate(context: dg.SensorEvaluationContext, **_resources: object) -> dg.SensorResult:
         klio = resource_of(context, assets)
         store = klio.open_store()
-        return Tick(context, bound(settings, store), store, pubsub or klio.pubsub).result()
+        return Tick(context, bound(settings, store), store, pubsub or klio.pubsub, looks).result()
 
     attach(evaluate, settings)
     return dg.SensorDefinition(

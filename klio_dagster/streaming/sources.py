@@ -50,10 +50,8 @@ def entity_by_source(settings: SensorSettings, store: Store) -> Callable[[str, s
         for folder, pattern in folders:
             if location.startswith(folder):
                 rest = location.removeprefix(folder)
-                if rest.startswith(pattern.prefix):
-                    match = pattern.expression.fullmatch(rest, len(pattern.prefix))
-                    if match is not None:
-                        return match["entity"]
+                if (entity := pattern.entity_at(rest)) is not None:
+                    return entity
         return None
 
     return entity_of

@@ -1,6 +1,7 @@
 """One tick of a message sensor: the order of its durable steps.
 
-1. Messages are pulled, decoded and sorted; batches and dead letters are written to the store.
+1. What waits for inputs is asked for upstream (`streaming.waiting`). Messages are pulled, decoded
+   and sorted, with them what has waited; batches and dead letters are written to the store.
 2. Then they are acknowledged.
 3. Their entities are registered as partitions.
 4. Batches that need no run are passed on and removed; of each other that no live run works on one
@@ -56,7 +57,7 @@ from klio_dagster.streaming.requests import (
     standings,
 )
 from klio_dagster.streaming.settings import SensorSettings
-from klio_dagster.streaming.waiting import let_wait_no_longer
+from klio_dagster.streaming.waiting import Looks, Waits
 
 SENSOR_TAG = "klio/sensor"
 
@@ -70,12 +71,14 @@ class Tick:
         settings: of the sensor.
         store: that of the group.
         pubsub: Pub/Sub's settings.
+        looks: when this process looked for inputs last.
     """
 
     context: dg.SensorEvaluationContext
     settings: SensorSettings
     store: Store
     pubsub: KlioPubSubResource
+    looks: Looks = field(default_factory=Looks)
     report: Report = field(default_factory=Report)
     _ledger: Ledger | None = None
 
@@ -88,7 +91,11 @@ class Tick:
             StoreUnavailableError: the store did not answer.
         """
         self._tell_what_dead_runs_recorded()
-        self._take_in()
+        waits = Waits(
+            self.context, self.settings, self.store, self._job, lambda: self.ledger, self.looks
+        )
+        self._ask_upstream(waits)
+        self._take_in(waits)
         requests = self._requests()
         self.context.log.info(str(self.report))
         if self.report.error is not None and not requests:
@@ -105,7 +112,15 @@ class Tick:
     def _job(self) -> JobId:
         return job_of(self.settings.group, self._subscription)
 
-    def _take_in(self) -> None:
+    def _ask_upstream(self, waits: Waits) -> None:
+        """Ask for the inputs that runs have missed."""
+        try:
+            waits.ask(self.pubsub.publisher)
+        except PubSubError as error:
+            self.report.error = error
+        self.report.asked_upstream = waits.asked
+
+    def _take_in(self, waits: Waits) -> None:
         """Steps 1 and 2."""
         until = time.monotonic() + TIME_BUDGET_S
         settings = self.settings
@@ -118,7 +133,8 @@ class Tick:
             job=self._job,
             decoder=settings.decoder,
             removed=removed_entities(self.store),
-            filling=Filling(most=most, most_bytes=settings.max_bytes),
+            filling=Filling(most=most, most_bytes=settings.max_bytes, answers=waits.answers),
+            waiting=waits.of,
         )
         self.report.taken = intake.taken
         if room <= 0:
@@ -126,10 +142,7 @@ class Tick:
             return
         for letter, let_go in replays(self.store, settings.name, self.context.log.warning):
             intake.add(letter, let_go)
-        for asked, let_go in let_wait_no_longer(
-            self.context, settings, self.store, lambda: self.ledger
-        ):
-            intake.resume(asked, let_go)
+        waits.end(intake, room)
         try:
             intake.pull(self.pubsub.subscription(settings.subscription), room, until)
         except PubSubError as error:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klio_dagster.core.plan import Decision
+from klio_dagster.core.plan import INPUT_REQUESTED, Decision
 from tests.strategies import PATTERN, Situation, situations
 
 
@@ -77,3 +77,28 @@ def test_only_what_is_selected_is_decided_and_each_of_it_once(situation: Situati
     assert set(planned.assets) == situation.selected
     for verdicts in planned.verdicts.values():
         assert list(verdicts) == list(situation.request.entities)
+
+
+@given(situations())
+def test_who_cannot_ask_upstream_fails_where_the_others_wait(asking: Situation):
+    mute = replace(asking, request=replace(asking.request, may_ask_upstream=frozenset()))
+    waiting, failing = asking.plan(), mute.plan()
+
+    for asset, verdicts in waiting.verdicts.items():
+        for entity, verdict in verdicts.items():
+            other = failing.verdicts[asset][entity]
+            if verdict.reason == INPUT_REQUESTED:
+                assert other.reason == "input_missing"
+                assert asset in {a.name for a in asking.chain.assets if a.upstream}
+                assert entity in asking.request.may_ask_upstream
+            elif verdict != other:
+                assert (verdict.decision, other.decision) == (Decision.WAIT, Decision.FAIL)
+
+
+@given(situations())
+def test_what_is_asked_for_upstream_waits_for_no_run_of_ours(situation: Situation):
+    planned = situation.plan()
+
+    for entity, asset in planned.requested().items():
+        assert planned.verdicts[asset][entity] == (Decision.WAIT, INPUT_REQUESTED)
+        assert entity not in planned.waiting()

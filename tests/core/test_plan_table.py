@@ -21,13 +21,21 @@ FINISHED = Facts(
     output_gone=False,
     code_changed=False,
     input_changed=False,
+    removed=False,
+    may_ask_upstream=False,
 )
 ROWS: Sequence[tuple[str, Mapping[str, bool], tuple[str, str]]] = (
     ("1 invalid_id", {"valid_id": False}, ("refuse", "invalid_id")),
+    ("1 removed", {"removed": True}, ("refuse", "removed")),
     ("2 ping", {"pinged": True}, ("skip", "ping")),
     ("3 in_flight", {"in_flight": True}, ("wait", "in_flight")),
     ("4 upstream_waits", {"upstream_waits": True}, ("wait", "upstream_waits")),
     ("4 upstream_failed", {"upstream_fails": True}, ("fail", "upstream_failed")),
+    (
+        "5 input_requested",
+        {"input_missing": True, "forced": True, "may_ask_upstream": True},
+        ("wait", "input_requested"),
+    ),
     ("5 input_missing", {"input_missing": True, "forced": True}, ("fail", "input_missing")),
     ("6 forced", {"forced": True}, ("run", "forced")),
     ("7 upstream", {"upstream_runs": True}, ("run", "upstream")),
@@ -66,6 +74,23 @@ def test_a_missing_input_fails_whatever_would_run(facts: Mapping[str, bool]):
     verdict = decide(FINISHED._replace(input_missing=True, **facts))
 
     assert verdict == ("fail", "input_missing")
+
+
+@pytest.mark.parametrize("facts", [pytest.param(row[1], id=row[0]) for row in WANTED])
+def test_a_missing_input_that_another_job_makes_is_asked_for_whatever_would_run(
+    facts: Mapping[str, bool],
+):
+    verdict = decide(FINISHED._replace(input_missing=True, may_ask_upstream=True, **facts))
+
+    assert verdict == ("wait", "input_requested")
+
+
+def test_who_may_ask_upstream_asks_for_nothing_that_is_there_or_not_needed():
+    finished = FINISHED._replace(may_ask_upstream=True)
+
+    assert decide(finished) == ("skip", "up_to_date")
+    assert decide(finished._replace(input_missing=True)) == ("skip", "up_to_date")
+    assert decide(finished._replace(forced=True)) == ("run", "forced")
 
 
 def test_a_missing_input_does_not_undo_finished_work():

@@ -1,5 +1,7 @@
 """Jobs in a row, each fed by the one before: who works on a message, and in which mode."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 
@@ -11,8 +13,10 @@ from klio_dagster.message import (
     Limited,
     Message,
     accepts,
+    answers,
     decode,
     encode,
+    extended,
     new_message,
     request_upstream,
 )
@@ -97,3 +101,44 @@ def test_a_payload_stays_with_version_1_only():
 def test_a_message_without_recipients_asks_for_nothing():
     with pytest.raises(ValueError, match="without recipients"):
         request_upstream(Message(entity_id="a", recipients=None), ME, PARENT)
+
+
+def through(message, job):
+    """As the job passes it on."""
+    return extended(taken(message, job), job, 1.0)
+
+
+@pytest.mark.parametrize("version", [1, 2], ids=["v1", "v2"])
+@pytest.mark.parametrize("mode", ["top-down", "bottom-up"])
+def test_what_comes_back_answers_what_waits_at_each_of_three_levels(mode, version):
+    to = ANYONE if mode == "top-down" else Limited((C,))
+    waits_at_c = taken(new_message(ENTITY, to=to, version=version), C)
+    waits_at_b = taken(extended(request_upstream(waits_at_c, C, B), C, 1.0), B)
+
+    at_b = taken(through(extended(request_upstream(waits_at_b, B, A), B, 1.0), A), B)
+    at_c = taken(extended(waits_at_b, B, 1.0), C)
+
+    assert answers(at_b, waits_at_b, B, A)
+    assert answers(at_c, waits_at_c, C, B)
+
+
+def test_what_asks_for_more_than_what_waits_is_no_answer():
+    waits = new_message(ENTITY)
+    back = taken(through(extended(request_upstream(waits, C, B), C, 1.0), B), C)
+    of_a_child = extended(request_upstream(back, CHILD_OF_C, C), CHILD_OF_C, 2.0)
+
+    assert answers(back, waits, C, B)
+    assert not answers(replace(back, force=True), waits, C, B)
+    assert not answers(replace(back, entity_id="other"), waits, C, B)
+    assert not answers(back, replace(waits, recipients=Limited((C,))), C, B)
+    assert not answers(new_message(ENTITY), waits, C, B), "it has not gone through us"
+    assert not answers(accepts(of_a_child, C).message, waits, C, B), "a child asks us for it"
+    assert not answers(waits, waits, C, B)
+
+
+def test_an_answer_to_an_older_message_is_none_to_one_that_went_another_way():
+    older, later = (extended(new_message(ENTITY), BESIDE_B, at) for at in (1.0, 2.0))
+    back = taken(through(extended(request_upstream(older, C, B), C, 3.0), B), C)
+
+    assert answers(back, older, C, B)
+    assert not answers(back, later, C, B)

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from klio_dagster.core.letter import Asked, Letter
 from klio_dagster.store.inbox import write_batch
-from klio_dagster.store.kept import Waiting, hold, put_waiting
+from klio_dagster.store.kept import Unasked, Waiting, hold, put_waiting
 from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.outbox import leave, left_behind, published, put_published
 from klio_dagster.store.scrub import scrub, scrub_messages
@@ -103,10 +103,8 @@ def test_kept_messages_of_the_entity_go_whole_and_no_other_whatever_the_id(entit
         replay(store, [dead(name, sensor="replayed").id])
         put(store, dead(name))
         hold(store, "tracks", asked(name, 1, 2, 3))
-        waiting = Waiting(
-            asset="audio/mel", sensor="s", since=1.0, is_requested=True, asked=asked(name, 1, 2)
-        )
-        put_waiting(store, waiting)
+        waiting = Waiting(asset="audio/mel", sensor="s", asked=asked(name, 1, 2))
+        put_waiting(store, Unasked("", "1-aaaaaaaa-bbbbbbbb", 1.0), waiting)
 
     counted = scrub_messages(store, [entity], write=False)
     before = len(list(store.list()))

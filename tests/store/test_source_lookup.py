@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from klio_dagster.core.ids import escape
 from klio_dagster.store.source_lookup import can_look_up, look_up_sources
 from klio_dagster.store.sources import SourcePattern, list_sources
 from klio_dagster.store.store import Store
@@ -17,6 +18,7 @@ PATTERNS = [
     "a.b/{entity:path}.txt",
     "{entity}",
     "x/p-{entity}-s",
+    "rec/{entity:escaped}.json",
 ]
 ODD = [
     "..",
@@ -53,6 +55,8 @@ def test_what_is_looked_up_is_what_a_listing_finds(
     )
     for entity in entities[::2]:
         put(folder, text.replace("{entity:path}", entity).replace("{entity}", entity))
+        if entity and entity.isprintable():
+            put(folder, text.replace("{entity:escaped}", escape(entity)))
     pattern = SourcePattern.parse(text)
     asked = [*entities, *ODD, "there"]
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 
 from klio_dagster.errors import ConfigError, ObjectNotFoundError
+from klio_dagster.store.layout import output_path
 from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.sources import (
     SourceListing,
@@ -37,6 +38,7 @@ def _found(pattern: str, *paths: str) -> dict[str, str]:
         pytest.param("tracks/{entity}", "tracks/take#1.wav", "take#1.wav", id="whole name"),
         pytest.param("{entity}.flac", "Ä %41.flac", "Ä %41", id="literal name"),
         pytest.param("{entity:path}.wav", "a/b/c.wav", "a/b/c", id="several parts"),
+        pytest.param("rec/{entity:escaped}.wav", "rec/%41%20b.wav", "A b", id="escaped name"),
         pytest.param("in/{entity}/mix.wav", "in/song/mix.wav", "song", id="folder name"),
         pytest.param("in/*/{entity}.wav", "in/album/song.wav", "song", id="any folder"),
         pytest.param("in/v1.(x)/t-{entity}.wav", "in/v1.(x)/t-9.wav", "9", id="no expression"),
@@ -50,6 +52,7 @@ def test_a_file_s_name_is_its_entity(pattern: str, path: str, entity_id: str):
     ("pattern", "path"),
     [
         pytest.param("tracks/{entity}.flac", "tracks/a.wav", id="other suffix"),
+        pytest.param("rec/{entity:escaped}.wav", "rec/A b.wav", id="name not escaped"),
         pytest.param("tracks/{entity}.flac", "tracks/a.flac.part", id="longer suffix"),
         pytest.param("tracks/{entity}.flac", "tracks/a/b.flac", id="one folder more"),
         pytest.param("tracks/{entity}.flac", "other/a.flac", id="other folder"),
@@ -212,3 +215,10 @@ def test_a_malformed_pattern_is_one_clear_line(pattern: str):
         SourcePattern.parse(pattern)
 
     assert len(str(caught.value).splitlines()) == 1
+
+
+@given(entity_ids)
+def test_an_output_is_the_source_of_the_same_entity_whatever_its_id(entity_id: str):
+    path = output_path("recording", entity_id, ".flac")
+
+    assert _found("recording/{entity:escaped}.flac", path) == {entity_id: path}
