@@ -68,8 +68,8 @@ class FailedPair(NamedTuple):
 class Tries(NamedTuple):
     """How often something was tried in vain since it was materialised last."""
 
-    count: int
-    """Attempts that failed; that one was not made because of another failure is none."""
+    failed: int
+    """Attempts; that one was not made because of another failure is none."""
     fresh: int
     """Those of them that somebody who remembers an earlier one does not know yet."""
     last_at: float
@@ -79,7 +79,12 @@ class Tries(NamedTuple):
 
     def and_(self, other: "Tries") -> "Tries":
         """Of two outputs of one entity: as often as the one that was tried more often."""
-        return Tries(*map(max, self, other))
+        return Tries(
+            failed=max(self.failed, other.failed),
+            fresh=max(self.fresh, other.fresh),
+            last_at=max(self.last_at, other.last_at),
+            event_id=max(self.event_id, other.event_id),
+        )
 
 
 class FlaggedPair(NamedTuple):

@@ -127,11 +127,11 @@ def counted(
     """
     found: dict[str, Tries] = {}
     for partition, storage_id, timestamp, is_blocked in attempts:
-        count, fresh, last_at, _ = found.get(partition, _NEVER)
+        failed, fresh, last_at, _ = found.get(partition, _NEVER)
         if not is_blocked:
-            count, last_at = count + 1, timestamp
+            failed, last_at = failed + 1, timestamp
             fresh += storage_id > after.get(partition, 0)
-        found[partition] = Tries(count, fresh, last_at or timestamp, storage_id)
+        found[partition] = Tries(failed, fresh, last_at or timestamp, storage_id)
     return found
 
 

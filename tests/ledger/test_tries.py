@@ -28,7 +28,7 @@ def blocked(entity, at):
 
 
 def numbers(found: Tries) -> tuple[int, int, float]:
-    return found.count, found.fresh, found.last_at - START
+    return found.failed, found.fresh, found.last_at - START
 
 
 def test_failures_are_counted_since_the_output_was_made(ledger):
