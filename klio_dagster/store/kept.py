@@ -1,18 +1,35 @@
-"""Messages that wait outside of the inbox, an object an entity.
+"""Messages that wait outside of the inbox.
 
-<store>/_klio/held/<group>/<escaped entity id>      of an entity that failed, until it does not
-<store>/_klio/waiting/<asset>/<escaped entity id>   of one whose input was asked for upstream
+<store>/_klio/held/<group>/<escaped entity id>=<id>  of an entity that failed, until it does not
+<store>/_klio/waiting/<asset>/<escaped entity id>    of one whose input was asked for upstream
 """
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import NamedTuple
 
-from klio_dagster.core.ids import escape, unescape
+from klio_dagster.core.ids import unescape
 from klio_dagster.core.letter import Asked, Letter
 from klio_dagster.errors import ConfigError, InvalidEntityIdError
-from klio_dagster.store.layout import WAITING_PREFIX, held_prefix, waiting_path
+from klio_dagster.store.layout import (
+    WAITING_PREFIX,
+    entity_and_id,
+    held_path,
+    held_prefix,
+    waiting_path,
+)
 from klio_dagster.store.objects import ObjectStore
+
+
+class Held(NamedTuple):
+    """Messages of an entity that failed, of one batch."""
+
+    sensor: str
+    """Which took them in."""
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,52 +51,57 @@ class Waiting:
     asked: Asked
 
 
-def held_entities(store: ObjectStore, group: str) -> dict[str, str]:
-    """The entities with held messages, to the path of these.
+def held_entities(store: ObjectStore, group: str) -> dict[str, list[str]]:
+    """The entities with held messages, to the paths of these.
 
     Raises:
         ConfigError: the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
     prefix = held_prefix(group)
-    held: dict[str, str] = {}
+    held: dict[str, list[str]] = {}
     for info in store.list(prefix):
-        try:
-            held[unescape(info.path.removeprefix(prefix))] = info.path
-        except InvalidEntityIdError:  # nobody of us wrote it
-            continue
+        found = entity_and_id(info.path, prefix)
+        if found is not None:  # or nobody of us wrote it
+            held.setdefault(found[0], []).append(info.path)
     return held
 
 
-def hold(store: ObjectStore, group: str, asked: Asked) -> None:
-    """Keep the messages of an entity that failed, with those that are held already.
+def hold(store: ObjectStore, group: str, sensor: str, asked: Asked) -> None:
+    """Keep the messages of an entity that failed, beside those that are held already.
 
-    Whoever calls this holds the entity: nobody else writes its messages.
+    In an object of their own: whoever lets go of what he has read lets go of nothing else.
+
+    Args:
+        store: the group's.
+        group: its name.
+        sensor: which took them in.
+        asked: the messages.
 
     Raises:
         ConfigError: the store does not let us write.
         StoreUnavailableError: it did not answer or is full.
     """
-    before = held(store, group, asked.entity)
-    kept = replace(asked, letters=joined(before, asked.letters), waits_for=())
-    store.put(held_path(group, asked.entity), kept.to_line().encode())
+    kept = {"sensor": sensor, **json.loads(replace(asked, waits_for=()).to_line())}
+    told = sha256("".join(sorted(letter.id for letter in asked.letters)).encode()).hexdigest()
+    path = held_path(group, asked.entity, told[:16])  # the same again is the same object
+    store.put(path, json.dumps(kept).encode() + b"\n")
 
 
-def held(store: ObjectStore, group: str, entity: str) -> tuple[Letter, ...]:
-    """The messages that are held for an entity.
+def held(store: ObjectStore, path: str) -> Held | None:
+    """The messages that are held at a path; None if they are gone.
 
     Raises:
         ConfigError: somebody has spoilt them, or the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
-    path = held_path(group, entity)
     data = store.get_or_none(path)
-    return _asked(data, store.uri(path)).letters if data is not None else ()
-
-
-def held_path(group: str, entity: str) -> str:
-    """Where the messages of an entity are held."""
-    return held_prefix(group) + escape(entity)
+    if data is None:
+        return None
+    try:
+        return Held(json.loads(data).get("sensor", ""), Asked.from_line(data))
+    except (ValueError, AttributeError) as error:
+        raise _spoilt(store.uri(path), error) from error
 
 
 def joined(one: tuple[Letter, ...], other: tuple[Letter, ...]) -> tuple[Letter, ...]:
@@ -135,22 +157,23 @@ def all_waiting(store: ObjectStore, asset: str) -> Iterator[Waiting]:
         ConfigError: somebody has spoilt one, or the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
-    prefix = f"{WAITING_PREFIX}{asset}/"
-    for info in store.list(prefix):
-        try:
-            entity = unescape(info.path.removeprefix(prefix))
-        except InvalidEntityIdError:  # of an asset whose key is longer, or nobody's
-            continue
+    for entity in waiting_entities(store, asset):
         found = waiting_for(store, asset, entity)
         if found is not None:
             yield found
 
 
-def _asked(data: bytes, uri: str) -> Asked:
-    try:
-        return Asked.from_line(data)
-    except ValueError as error:
-        raise _spoilt(uri, error) from error
+def waiting_entities(store: ObjectStore, asset: str) -> Iterator[str]:
+    """The entities with messages that wait for inputs of an asset.
+
+    Raises:
+        ConfigError: the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    prefix = f"{WAITING_PREFIX}{asset}/"
+    for info in store.list(prefix):
+        with suppress(InvalidEntityIdError):  # of an asset whose key is longer, or nobody's
+            yield unescape(info.path.removeprefix(prefix))
 
 
 def _spoilt(uri: str, error: Exception) -> ConfigError:
