@@ -6,7 +6,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import NamedTuple
@@ -157,23 +156,15 @@ def all_waiting(store: ObjectStore, asset: str) -> Iterator[Waiting]:
         ConfigError: somebody has spoilt one, or the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
-    for entity in waiting_entities(store, asset):
+    prefix = f"{WAITING_PREFIX}{asset}/"
+    for info in store.list(prefix):
+        try:
+            entity = unescape(info.path.removeprefix(prefix))
+        except InvalidEntityIdError:  # of an asset whose key is longer, or nobody's
+            continue
         found = waiting_for(store, asset, entity)
         if found is not None:
             yield found
-
-
-def waiting_entities(store: ObjectStore, asset: str) -> Iterator[str]:
-    """The entities with messages that wait for inputs of an asset.
-
-    Raises:
-        ConfigError: the store does not let us read.
-        StoreUnavailableError: it did not answer.
-    """
-    prefix = f"{WAITING_PREFIX}{asset}/"
-    for info in store.list(prefix):
-        with suppress(InvalidEntityIdError):  # of an asset whose key is longer, or nobody's
-            yield unescape(info.path.removeprefix(prefix))
 
 
 def _spoilt(uri: str, error: Exception) -> ConfigError:

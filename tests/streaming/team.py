@@ -34,6 +34,7 @@ class Team:
         name: of the group and of its job in messages.
         hears: topic it is asked on; a new one when empty.
         upstream: who makes its missing recordings.
+        source: pattern of its recordings; files beside the outputs when empty.
         options: of the sensor.
         subscribing: settings of the subscription.
         factor: a parameter of mel.
@@ -45,6 +46,7 @@ class Team:
     hears: str = ""
     tells: bool = True
     upstream: UpstreamTrigger | None = None
+    source: str = ""
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     subscribing: dict[str, Any] = field(default_factory=dict[str, Any])
     factor: int = 1
@@ -73,7 +75,7 @@ class Team:
         self._downstream = self.emulator.new_subscription(self.topic) if self.topic else ""
 
     def _group(self) -> dg.AssetsDefinition:
-        source = f"{self.name}/{{entity}}.txt"
+        source = self.source or f"{self.name}/{{entity}}.txt"
 
         @klio_assets(
             partitions_def=TRACKS,
