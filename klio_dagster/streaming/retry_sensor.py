@@ -172,9 +172,12 @@ class _Tick:
         """Move to the dead letters what was tried often enough; how many."""
         held = held_entities(self.store, self.group.name)  # after the inbox was read
         exhausted = found.exhausted[:_MOST_GIVEN_UP]
-        # A run that ended while we looked may have made it after all.
+        # A run that ended while we looked may have made it after all; a second daemon may have
+        # given it up.
         again = self._tries(exhausted, before) if exhausted else {}
+        others = given_up(self.store, self.group.name) if exhausted else {}
         exhausted = [e for e in exhausted if again.get(e) == tries[e]]
+        exhausted = [e for e in exhausted if others.get(e) == before.get(e)]
         left = [entity for entity in found.given_up if entity in held]
         moving = GivingUp(
             store=self.store,

@@ -1,16 +1,19 @@
 """What was tried too often goes to the dead letters, once, and nothing is lost on the way."""
 
+import time
 from typing import Any
 
 import pytest
 
+from klio_dagster.core.receipt import Receipt
 from klio_dagster.message import PlainIds, decode, encode, new_message
 from klio_dagster.store.given_up import given_up
 from klio_dagster.store.kept import held_entities
-from klio_dagster.streaming import giving_up
+from klio_dagster.streaming import giving_up, retry_sensor
 from klio_dagster.streaming.dead_letter import drop, send_back
 from klio_dagster.streaming.settings import message_sensors
 from tests.flows.catalogue import Catalogue, all_of
+from tests.ledger.catalogue import new_run
 from tests.services.pubsub import PubSubEmulator
 from tests.streaming.retrier import HOUR_S, Retrier, answered, held_message, tried_in_vain
 from tests.streaming.team import Team
@@ -63,8 +66,8 @@ def test_an_entity_that_came_without_a_message_gets_one_that_can_be_replayed(
     assert (made.entity_id, made.version, dead.sensor) == ("bad", 2, "")
     team.put("bad", text=b"mended")
     # As `klio dead-letter replay` finds it.
-    ((name, (group, _)),) = message_sensors([team.sensor, retrier.sensor]).items()
-    assert group == dead.group
+    ((name, settings),) = message_sensors([team.sensor, retrier.sensor]).items()
+    assert settings.group.name == dead.group
 
     send_back(catalogue.store, dead, to=lambda _: name)
 
@@ -159,6 +162,45 @@ def test_a_message_that_comes_while_its_entity_is_given_up_is_kept(
     assert len(paths) == 1
     assert [dead.letter for dead in team.dead()] == [first]
     assert "1 resting" in str(retrier.tick())
+
+
+@pytest.mark.parametrize("step", ["held_entities", "in_flight"])
+def test_a_second_daemon_that_is_faster_moves_the_messages_alone(
+    retrier: Retrier, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    team = retrier.team
+    tried_in_vain(team, "bad", times=3)
+    letter = held_message(team, "bad", force=True)
+    does = getattr(retry_sensor, step)
+
+    def meanwhile(*given: Any) -> Any:
+        monkeypatch.setattr(retry_sensor, step, does)
+        found = does(*given)
+        retrier.evaluate()
+        return found
+
+    monkeypatch.setattr(retry_sensor, step, meanwhile)
+    retrier.evaluate()
+
+    assert [dead.letter for dead in team.dead()] == [letter]
+
+
+def test_what_a_run_makes_while_the_sensor_looks_is_not_given_up(
+    retrier: Retrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team = retrier.team
+    tried_in_vain(team, "bad", times=3)
+    looks = retry_sensor.in_flight
+
+    def meanwhile(*given: Any) -> Any:
+        made = Receipt(run="r", entity="bad", asset="recording", finished_at=time.time(), uri="/b")
+        team.catalogue.ledger.record(new_run(), [made])
+        return looks(*given)
+
+    monkeypatch.setattr(retry_sensor, "in_flight", meanwhile)
+    retrier.tick()
+
+    assert team.dead() == []
 
 
 def test_messages_that_are_held_of_what_was_given_up_are_not_forgotten(retrier: Retrier) -> None:
