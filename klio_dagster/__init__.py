@@ -11,6 +11,7 @@ __all__ = [
     "Array",
     "Audio",
     "AudioClip",
+    "Backoff",
     "Check",
     "CheckFailedError",
     "CheckResult",
@@ -39,6 +40,7 @@ __all__ = [
     "__version__",
     "build_klio_pubsub_sensor",
     "build_klio_reconcile_sensor",
+    "build_klio_retry_sensor",
     "define_klio_repair_job",
     "duration_between",
     "klio_assets",
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from klio_dagster.codecs.table import Table as Table
     from klio_dagster.core.asset import EntityAsset as EntityAsset
     from klio_dagster.core.asset import EntityStep as EntityStep
+    from klio_dagster.core.backoff import Backoff as Backoff
     from klio_dagster.core.check import Check as Check
     from klio_dagster.core.check import CheckResult as CheckResult
     from klio_dagster.core.entity import Entity as Entity
@@ -93,6 +96,9 @@ if TYPE_CHECKING:
     from klio_dagster.message.decoders import JsonField as JsonField
     from klio_dagster.message.decoders import PlainIds as PlainIds
     from klio_dagster.message.decoders import StorageNotifications as StorageNotifications
+    from klio_dagster.streaming.retry_sensor import (
+        build_klio_retry_sensor as build_klio_retry_sensor,
+    )
     from klio_dagster.streaming.sensor import build_klio_pubsub_sensor as build_klio_pubsub_sensor
 else:
     # Every worker imports this package, so a name loads its room (Dagster alone is half a second)
@@ -101,6 +107,7 @@ else:
         "Array": "codecs.array",
         "Audio": "codecs.audio",
         "AudioClip": "audio.clip",
+        "Backoff": "core.backoff",
         "Check": "core.check",
         "CheckFailedError": "errors",
         "CheckResult": "core.check",
@@ -128,6 +135,7 @@ else:
         "UpstreamTrigger": "core.job",
         "build_klio_pubsub_sensor": "streaming.sensor",
         "build_klio_reconcile_sensor": "defs.reconcile",
+        "build_klio_retry_sensor": "streaming.retry_sensor",
         "define_klio_repair_job": "defs.repair",
         "duration_between": "audio.levels",
         "klio_assets": "defs.decorator",

@@ -65,6 +65,28 @@ class FailedPair(NamedTuple):
     run_id: str
 
 
+class Tries(NamedTuple):
+    """How often something was tried in vain since it was materialised last."""
+
+    failed: int
+    """Attempts; that one was not made because of another failure is none."""
+    fresh: int
+    """Those of them that somebody who remembers an earlier one does not know yet."""
+    last_at: float
+    """When the last one ended, seconds since the epoch."""
+    event_id: int
+    """Where the last one stands in the event log; also one that was not made."""
+
+    def and_(self, other: "Tries") -> "Tries":
+        """Of two outputs of one entity: as often as the one that was tried more often."""
+        return Tries(
+            failed=max(self.failed, other.failed),
+            fresh=max(self.fresh, other.fresh),
+            last_at=max(self.last_at, other.last_at),
+            event_id=max(self.event_id, other.event_id),
+        )
+
+
 class FlaggedPair(NamedTuple):
     """An output that is stored though a check did not pass.
 

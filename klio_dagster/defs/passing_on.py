@@ -98,7 +98,7 @@ class PassingOn:
         self._batch = batch
         self._asked: Mapping[str, Asked] = {each.entity: each for each in asked}
         self._clock = clock
-        self._held: dict[str, str] = held_entities(store, group.name)
+        self._held: dict[str, list[str]] = held_entities(store, group.name)
         self._progress: dict[str, _Progress] = {}
         self._published = published(store, work) if topic and batch else set[str]()
         self._receipts = len(self._published)
@@ -190,7 +190,7 @@ class PassingOn:
 
     def _let_go(self, entities: Iterable[str]) -> None:
         """Hold the messages of entities no longer."""
-        self._store.delete_many(self._held.pop(e) for e in entities if e in self._held)
+        self._store.delete_many(path for e in entities for path in self._held.pop(e, ()))
 
     def _send(self, entities: Iterable[str]) -> None:
         """Publish the messages of entities, with us in their audit log."""
@@ -219,7 +219,9 @@ class PassingOn:
         if entity in self._asked:
             letters = self._asked[entity].letters
         if entity in self._held:
-            letters = joined(held(self._store, self._group.name, entity), letters)
+            for path in self._held[entity]:
+                before = held(self._store, path)
+                letters = joined(before.asked.letters, letters) if before else letters
         said = dict.fromkeys(letter.forward for letter in letters if letter.forward)
         if not said:
             return [] if entity in self._asked else [new_message(entity)]
@@ -238,7 +240,8 @@ class PassingOn:
             elif entity in waiting or progress is None:
                 left.append(asked.waiting_for(tuple(waits_for.get(entity, ()))))
             elif progress.failed and asked.letters and not _is_refused(plan, entity):
-                hold(self._store, self._group.name, asked)
+                assert self._batch is not None
+                hold(self._store, self._group.name, self._batch.sensor, asked)
         for key, lines in missed.items():
             self._put_aside(key, lines)
         return left

@@ -4,9 +4,10 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from klio_dagster.core.backoff import Backoff
 from klio_dagster.core.manifest import PartSpec
 from klio_dagster.core.reference import resolve
-from klio_dagster.errors import ConfigError, KlioError
+from klio_dagster.errors import KlioError
 
 IsTransient = Callable[[BaseException], bool]
 
@@ -32,39 +33,7 @@ _TRANSIENT_NAMES = frozenset(
     }
 )
 _MOST_CAUSES = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
-    """How long to wait before the next attempt: exponential, with full jitter.
-
-    Full jitter (any part of the longest wait, not a part near its end) keeps workers that failed
-    together from coming back together.
-
-    Args:
-        first_s: the longest wait after the first failure, in seconds; doubles with each.
-        longest_s: no wait is longer, in seconds.
-
-    Raises:
-        ConfigError: a time is not above 0.
-    """
-
-    first_s: float = 1.0
-    longest_s: float = 30.0
-
-    def __post_init__(self) -> None:
-        if not (self.first_s > 0 and self.longest_s > 0):
-            raise ConfigError(f"a wait is not above 0 s: {self}", where="Backoff", fix="mend it")
-
-    def wait_s(self, failures: int, dice: float) -> float:
-        """Seconds to wait after so many failed attempts.
-
-        Args:
-            failures: >= 1.
-            dice: a random number, 0 <= dice < 1.
-        """
-        doublings = min(failures - 1, 60)  # floats end long before counts do
-        return dice * min(self.longest_s, self.first_s * 2**doublings)
+_WITHIN_A_RUN = Backoff(first_s=1.0, factor=2.0, longest_s=30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +50,7 @@ class Waits:
     pause: Callable[[float], None]
     dice: Callable[[], float]
     clock: Callable[[], float]
-    backoff: Backoff = Backoff()
+    backoff: Backoff = _WITHIN_A_RUN
 
     def over_at(self, failures: int) -> float:
         """When the wait after so many failed attempts is over, by the clock."""

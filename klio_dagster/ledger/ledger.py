@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import dagster as dg
 
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.core.record import Attempt, FailedPair, FlaggedPair, Records
+from klio_dagster.core.record import Attempt, FailedPair, FlaggedPair, Records, Tries
 from klio_dagster.ledger import read, write
 from klio_dagster.ledger.events import Describe, RunIdentity, asset_key
 from klio_dagster.ledger.internals import event_log, flags, removal
@@ -55,6 +55,16 @@ class Ledger(Protocol):
 
     def failures(self, keys: Sequence[str], entities: Sequence[str] | None) -> list[FailedPair]:
         """The pairs whose last attempt failed, and why."""
+        ...
+
+    def tries(
+        self, key: str, entities: Sequence[str] | None, after: Mapping[str, int]
+    ) -> Mapping[str, Tries]:
+        """How often each entity was tried in vain since it was materialised last.
+
+        Those whose last attempt did not fail are left out. `after` is an entity to the event up to
+        which attempts are known, and not fresh.
+        """
         ...
 
     def flagged(
@@ -139,6 +149,12 @@ class BatchedLedger:
         return [
             failed for key in keys for failed in read.failures_of(self._instance, key, entities)
         ]
+
+    def tries(
+        self, key: str, entities: Sequence[str] | None, after: Mapping[str, int]
+    ) -> Mapping[str, Tries]:
+        """How often each entity was tried in vain since it was materialised last."""
+        return read.tries_of(self._instance, key, entities, after)
 
     def flagged(
         self, key: str, checks: Sequence[str], entities: Sequence[str] | None

@@ -2,12 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Any, cast
 
 import dagster as dg
 
-from klio_dagster.core.receipt import Receipt
-from klio_dagster.core.record import NO_VERSIONS, Attempt, FailedPair, FlaggedPair, Record, Records
+from klio_dagster.core.receipt import UPSTREAM_FAILED, Receipt
+from klio_dagster.core.record import (
+    NO_VERSIONS,
+    Attempt,
+    FailedPair,
+    FlaggedPair,
+    Record,
+    Records,
+    Tries,
+)
 from klio_dagster.ledger.copies import copies
 from klio_dagster.ledger.events import (
     Describe,
@@ -28,7 +37,7 @@ from klio_dagster.ledger.provenance import (
     computed_at,
     input_versions,
 )
-from klio_dagster.ledger.read import newest_event, newest_version, numbers_among
+from klio_dagster.ledger.read import counted, newest_event, newest_version, numbers_among
 from klio_dagster.ledger.stamps import Stamps
 
 _A_PAGE = 1000
@@ -149,6 +158,22 @@ class PublicLedger:
                     text = (seen.description if seen else None) or kind
                     found.append(FailedPair(key, entity, kind, text, record.run_id))
         return found
+
+    def tries(
+        self, key: str, entities: Sequence[str] | None, after: Mapping[str, int]
+    ) -> Mapping[str, Tries]:
+        """How often each entity was tried in vain since it was materialised last."""
+        made = self._newest(key, entities, materialized=True)
+        found: list[tuple[str, int, float, bool]] = []
+        for chunk in [None] if entities is None else _chunks(entities):
+            for record in self._pages(key, chunk, materialized=False):
+                entity, kind = record.partition_key, _tags(record).get(FAILURE)
+                if entity is None or kind is None:
+                    continue
+                if entity not in made or record.storage_id > made[entity].storage_id:
+                    blocked = kind == UPSTREAM_FAILED
+                    found.append((entity, record.storage_id, record.timestamp, blocked))
+        return counted(sorted(found, key=itemgetter(1)), after)
 
     def flagged(
         self, key: str, checks: Sequence[str], entities: Sequence[str] | None

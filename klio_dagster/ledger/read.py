@@ -1,15 +1,17 @@
 """(asset, entities) to records, a few queries an asset however many entities there are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from sys import float_info
 from typing import Any
 
 import dagster as dg
 
-from klio_dagster.core.record import NO_VERSIONS, Attempt, FailedPair, Record
+from klio_dagster.core.receipt import UPSTREAM_FAILED
+from klio_dagster.core.record import NO_VERSIONS, Attempt, FailedPair, Record, Tries
 from klio_dagster.ledger.events import Pointers, asset_key
 from klio_dagster.ledger.internals import event_log
+from klio_dagster.ledger.internals.tries import failed_attempts
 from klio_dagster.ledger.provenance import (
     CODE_VERSION,
     DATA_VERSION,
@@ -22,6 +24,7 @@ from klio_dagster.ledger.provenance import (
 
 _MATERIALIZATION = "ASSET_MATERIALIZATION"
 _OBSERVATION = "ASSET_OBSERVATION"
+_NEVER = Tries(0, 0, 0.0, 0)
 
 
 def records_of(
@@ -97,6 +100,39 @@ def failures_of(
         for row in said
         if row.partition in kind_of
     ]
+
+
+def tries_of(
+    instance: dg.DagsterInstance,
+    key: str,
+    entities: Sequence[str] | None,
+    after: Mapping[str, int],
+) -> dict[str, Tries]:
+    """How often each partition was tried in vain since it was materialised last."""
+    attempts = failed_attempts(
+        instance, asset_key(key), entities, tag=FAILURE, value=UPSTREAM_FAILED
+    )
+    return counted(attempts, after)
+
+
+def counted(
+    attempts: Iterable[tuple[str, int, float, bool]], after: Mapping[str, int]
+) -> dict[str, Tries]:
+    """Failed attempts, oldest first, by partition.
+
+    Args:
+        attempts: partition, storage id, timestamp, and whether it was not made because of another
+            failure.
+        after: partition to the storage id up to which none is fresh.
+    """
+    found: dict[str, Tries] = {}
+    for partition, storage_id, timestamp, is_blocked in attempts:
+        failed, fresh, last_at, _ = found.get(partition, _NEVER)
+        if not is_blocked:
+            failed, last_at = failed + 1, timestamp
+            fresh += storage_id > after.get(partition, 0)
+        found[partition] = Tries(failed, fresh, last_at or timestamp, storage_id)
+    return found
 
 
 def metadata_of(

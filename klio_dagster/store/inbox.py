@@ -85,6 +85,22 @@ def list_batches(store: ObjectStore, sensor: str) -> list[Batch]:
     return sorted(batch for batch in found if batch is not None)
 
 
+def asked_entities(store: ObjectStore) -> set[str]:
+    """The entities that batches of the inbox name, of all sensors.
+
+    Raises:
+        ConfigError: somebody has spoilt one, or the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    batches = (Batch.at(info.path) for info in store.list(INBOX_PREFIX))
+    return {
+        asked.entity
+        for batch in batches
+        if batch is not None
+        for asked in read_batch(store, batch) or ()
+    }
+
+
 def read_batch(store: ObjectStore, batch: Batch) -> list[Asked] | None:
     """What is left of a batch; None if it has left the inbox.
 

@@ -1,6 +1,6 @@
 """Messages that wait outside of the inbox.
 
-<store>/_klio/held/<group>/<escaped entity id>           of an entity that failed, until it does not
+<store>/_klio/held/<group>/<escaped entity id>=<id>      of an entity that failed, until it does not
 <store>/_klio/waiting/+unasked/<sensor>/<id>.jsonl       whose inputs are to be asked for upstream
 <store>/_klio/waiting/<asset>/<id>/<escaped entity id>   of an entity whose input was asked for
 
@@ -11,16 +11,18 @@ once. `<id>` is of the batch and of the run that found the input missing.
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import NamedTuple
 from uuid import uuid4
 
-from klio_dagster.core.ids import escape, unescape
 from klio_dagster.core.letter import Asked, Letter
-from klio_dagster.errors import ConfigError, InvalidEntityIdError
+from klio_dagster.errors import ConfigError
 from klio_dagster.store.inbox import Batch
 from klio_dagster.store.layout import (
     UNASKED_PREFIX,
     WAITING_PREFIX,
+    entity_and_id,
+    held_path,
     held_prefix,
     unasked_prefix,
     waiting_entity,
@@ -61,6 +63,14 @@ class Unasked(NamedTuple):
     since: float
 
 
+class Held(NamedTuple):
+    """Messages of an entity that failed, of one batch."""
+
+    sensor: str
+    """Which took them in."""
+    asked: Asked
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """Messages whose entity lacks an input that another job makes.
@@ -96,52 +106,57 @@ class Waiting:
             raise ValueError(f"it does not say its {error}") from error
 
 
-def held_entities(store: ObjectStore, group: str) -> dict[str, str]:
-    """The entities with held messages, to the path of these.
+def held_entities(store: ObjectStore, group: str) -> dict[str, list[str]]:
+    """The entities with held messages, to the paths of these.
 
     Raises:
         ConfigError: the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
     prefix = held_prefix(group)
-    held: dict[str, str] = {}
+    held: dict[str, list[str]] = {}
     for info in store.list(prefix):
-        try:
-            held[unescape(info.path.removeprefix(prefix))] = info.path
-        except InvalidEntityIdError:  # nobody of us wrote it
-            continue
+        found = entity_and_id(info.path, prefix)
+        if found is not None:  # or nobody of us wrote it
+            held.setdefault(found[0], []).append(info.path)
     return held
 
 
-def hold(store: ObjectStore, group: str, asked: Asked) -> None:
-    """Keep the messages of an entity that failed, with those that are held already.
+def hold(store: ObjectStore, group: str, sensor: str, asked: Asked) -> None:
+    """Keep the messages of an entity that failed, beside those that are held already.
 
-    Whoever calls this holds the entity: nobody else writes its messages.
+    In an object of their own: whoever lets go of what he has read lets go of nothing else.
+
+    Args:
+        store: the group's.
+        group: its name.
+        sensor: which took them in.
+        asked: the messages.
 
     Raises:
         ConfigError: the store does not let us write.
         StoreUnavailableError: it did not answer or is full.
     """
-    before = held(store, group, asked.entity)
-    kept = replace(asked, letters=joined(before, asked.letters), waits_for=())
-    store.put(held_path(group, asked.entity), kept.to_line().encode())
+    kept = {"sensor": sensor, **json.loads(replace(asked, waits_for=()).to_line())}
+    told = sha256("".join(sorted(letter.id for letter in asked.letters)).encode()).hexdigest()
+    path = held_path(group, asked.entity, told[:16])  # the same again is the same object
+    store.put(path, json.dumps(kept).encode() + b"\n")
 
 
-def held(store: ObjectStore, group: str, entity: str) -> tuple[Letter, ...]:
-    """The messages that are held for an entity.
+def held(store: ObjectStore, path: str) -> Held | None:
+    """The messages that are held at a path; None if they are gone.
 
     Raises:
         ConfigError: somebody has spoilt them, or the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
-    path = held_path(group, entity)
     data = store.get_or_none(path)
-    return _asked(data, store.uri(path)).letters if data is not None else ()
-
-
-def held_path(group: str, entity: str) -> str:
-    """Where the messages of an entity are held."""
-    return held_prefix(group) + escape(entity)
+    if data is None:
+        return None
+    try:
+        return Held(json.loads(data).get("sensor", ""), Asked.from_line(data))
+    except (ValueError, AttributeError) as error:
+        raise _spoilt(store.uri(path), error) from error
 
 
 def joined(one: tuple[Letter, ...], other: tuple[Letter, ...]) -> tuple[Letter, ...]:
@@ -285,13 +300,6 @@ def all_waiting(store: ObjectStore, asset: str) -> Iterator[Waiting]:
         if info.path.startswith(UNASKED_PREFIX) or waiting_entity(asset, info.path) is not None:
             found = read_waiting(store, info.path)
             yield from (each for each in found if each.asset == asset)
-
-
-def _asked(data: bytes, uri: str) -> Asked:
-    try:
-        return Asked.from_line(data)
-    except ValueError as error:
-        raise _spoilt(uri, error) from error
 
 
 def _spoilt(uri: str, error: Exception) -> ConfigError:

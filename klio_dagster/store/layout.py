@@ -9,7 +9,8 @@ _klio/removed/<escaped entity id>                taken down: never computed agai
 _klio/inbox/<sensor>/<batch id>.jsonl            messages whose entities are not recorded yet
 _klio/published/<batch or work id>/<n>.json      which of them were passed on already
 _klio/outbox/<group>/<work id>.jsonl             recorded by a run that died before it said so
-_klio/held/<group>/<escaped entity id>           messages of an entity that failed
+_klio/held/<group>/<escaped entity id>=<id>      messages of an entity that failed
+_klio/given-up/<group>/<escaped entity id>=<n>   tried too often, at last in event n of the ledger
 _klio/waiting/<asset>/<id>/<escaped entity id>   messages whose input was asked for upstream
 _klio/waiting/+unasked/<sensor>/<id>.jsonl       the same, before it was
 _klio/dead-letter/<group>/<letter id>.json       messages nobody will try again by himself
@@ -35,6 +36,7 @@ INBOX_PREFIX = f"{OWN_FOLDER}/inbox/"
 WAITING_PREFIX = f"{OWN_FOLDER}/waiting/"
 DEAD_LETTER_PREFIX = f"{OWN_FOLDER}/dead-letter/"
 HELD_PREFIX = f"{OWN_FOLDER}/held/"
+GIVEN_UP_PREFIX = f"{OWN_FOLDER}/given-up/"
 OUTBOX_PREFIX = f"{OWN_FOLDER}/outbox/"
 PUBLISHED_PREFIX = f"{OWN_FOLDER}/published/"
 REPLAY_PREFIX = f"{OWN_FOLDER}/replay/"
@@ -177,6 +179,41 @@ def held_prefix(group: str) -> str:
     return f"{HELD_PREFIX}{_checked(group)}/"
 
 
+def held_path(group: str, entity_id: str, messages_id: str) -> str:
+    """Messages of an entity that failed; an entity may have several such objects.
+
+    Raises:
+        InvalidEntityIdError: the id cannot be escaped.
+    """
+    return f"{held_prefix(group)}{escape(entity_id)}={messages_id}"
+
+
+def given_up_prefix(group: str) -> str:
+    """Folder of what says which entities were tried too often."""
+    return f"{GIVEN_UP_PREFIX}{_checked(group)}/"
+
+
+def given_up_path(group: str, entity_id: str, event_id: int) -> str:
+    """Says that an entity was given up after an event of the ledger.
+
+    Raises:
+        InvalidEntityIdError: the id cannot be escaped.
+    """
+    return f"{given_up_prefix(group)}{escape(entity_id)}={event_id}"
+
+
+def entity_and_id(path: str, prefix: str) -> tuple[str, str] | None:
+    """The entity, and what stands after it, of a path below a prefix; None if it is no such path.
+
+    No escaped id has a `=`.
+    """
+    escaped, _, number = path.removeprefix(prefix).rpartition("=")
+    try:
+        return (unescape(escaped), number) if escaped else None
+    except InvalidEntityIdError:
+        return None
+
+
 def unasked_prefix(sensor: str) -> str:
     """Folder of the messages whose inputs a sensor has still to ask for."""
     return f"{UNASKED_PREFIX}{_checked(sensor)}/"
@@ -210,8 +247,11 @@ def waiting_entity(asset: str, path: str) -> str | None:
 
 
 def kept_entity(path: str) -> str | None:
-    """The entity whose held or waiting messages lie at this path; None if there is none."""
-    *above, name = path.split("/")
+    """The entity whose held or waiting messages lie at this path; None if there is none.
+
+    Or that was given up, as the path says.
+    """
+    *above, name = path.partition("=")[0].split("/")
     while above and above[-1].endswith(FOLDER_END):  # of a long name; no group or asset ends so
         name = f"{above.pop()}/{name}"
     try:

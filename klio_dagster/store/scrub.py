@@ -16,6 +16,7 @@ from typing import Any, cast
 from klio_dagster.core.letter import Asked
 from klio_dagster.store.layout import (
     DEAD_LETTER_PREFIX,
+    GIVEN_UP_PREFIX,
     HELD_PREFIX,
     OUTBOX_PREFIX,
     PUBLISHED_PREFIX,
@@ -78,7 +79,7 @@ def scrub_messages(store: ObjectStore, entities: Collection[str], *, write: bool
             data = store.get_or_none(path) if path.endswith(".json") else None
             if data is not None and named(data):
                 found[path] = 1
-    for prefix in (HELD_PREFIX, WAITING_PREFIX):
+    for prefix in (HELD_PREFIX, WAITING_PREFIX, GIVEN_UP_PREFIX):
         for path in sorted(info.path for info in store.list(prefix)):
             if named.has(kept_entity(path)):
                 found[path] = _messages_in(store.get_or_none(path) or b"")

@@ -10,7 +10,7 @@ from klio_dagster.core.ids import id_problem
 from klio_dagster.core.job import JobId
 from klio_dagster.core.letter import Asked, Letter
 from klio_dagster.errors import MessageError, PubSubError
-from klio_dagster.message import Decoder, Dropped, Message, accepts, decode
+from klio_dagster.message import Decoder, Dropped, KlioDecoder, Message, accepts, decode
 from klio_dagster.pubsub.pull import Received, Subscription
 from klio_dagster.store.inbox import Batch, write_batch
 from klio_dagster.store.store import Store
@@ -196,8 +196,10 @@ class Intake:
 
     def _sort(self, letter: Letter) -> None:
         """Where a message belongs: into the batch, to the dead letters, or nowhere."""
+        # A message that nobody sent is our own, whatever the others are.
+        decoder = self.decoder if letter.message_id else KlioDecoder()
         try:
-            message = self.decoder(letter.data, letter.attributes, self.job)
+            message = decoder(letter.data, letter.attributes, self.job)
         except MessageError as error:
             self._bury(letter, "undecodable", error.what)
             return

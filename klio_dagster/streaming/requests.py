@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from klio_dagster.defs.liveness import Liveness
 from klio_dagster.defs.messages import WAITED_TAG
-from klio_dagster.ledger.run_process import has_gone
-from klio_dagster.store.claims import read_claims
 from klio_dagster.store.inbox import Batch
 from klio_dagster.store.store import Store
 
@@ -16,16 +15,6 @@ BATCH_TAG = "klio/batch"
 ATTEMPT_TAG = "klio/attempt"
 MOST_ATTEMPTS = 5
 _PAUSES_S = (0.0, 15.0, 60.0, 240.0)  # before the second attempt, the third, and so on
-_TO_CLAIM_S = 300.0  # a run that was launched holds its claim by then, or never will
-_NOT_ENDED = frozenset(
-    {
-        dg.DagsterRunStatus.QUEUED,
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.CANCELING,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,48 +41,6 @@ class Standing:
     def is_given_up(self) -> bool:
         """It was tried often enough."""
         return self.live is None and self.attempts >= MOST_ATTEMPTS
-
-
-@dataclass(frozen=True, slots=True)
-class Liveness:
-    """What is known of runs beside what Dagster says of them.
-
-    Args:
-        claims: run id to whether its claim is alive.
-        now: seconds since 1970.
-    """
-
-    claims: Mapping[str, bool]
-    now: float
-
-    @classmethod
-    def of(cls, store: Store) -> "Liveness":
-        """As the claims in the store tell it.
-
-        Raises:
-            ConfigError: a claim cannot be read.
-            StoreUnavailableError: the store did not answer.
-        """
-        claims = {state.claim.run_id: state.is_alive for state in read_claims(store)}
-        return cls(claims, time.time())
-
-    def is_live(self, record: dg.RunRecord) -> bool:
-        """Whether a run works, or will.
-
-        One that was killed stays "started" until the next one buries it.
-        """
-        run = record.dagster_run
-        if run.status not in _NOT_ENDED:
-            return False
-        if run.status is dg.DagsterRunStatus.QUEUED:
-            return True
-        claimed = self.claims.get(run.run_id)
-        if claimed is not None:
-            return claimed
-        if has_gone(run):  # before it held its claim
-            return False
-        # An hour from now is as long ago: the clock was set back.
-        return abs(self.now - record.update_timestamp.timestamp()) < _TO_CLAIM_S
 
 
 def standings(

@@ -73,7 +73,7 @@ def test_its_kept_messages_go_and_are_counted(computed_copy):
     for name in ("good", "other"):
         put(store, dead(name, group="sizes"))
         asked = Asked(entity=name, letters=(Letter(data=b"1"), Letter(data=b"2")))
-        hold(store, "sizes", asked)
+        hold(store, "sizes", "messages", asked)
 
     dry = computed_copy.klio("entities", "remove", "good")
     done = computed_copy.klio("entities", "remove", "good", "--apply", "--json").json

@@ -44,6 +44,17 @@ def reader_with_dead_letters(reader):
 
 
 @pytest.fixture
+def reader_with_pubsub(reader, pubsub_emulator):
+    """The same, with the topics and the subscription that the page on messages names."""
+    for topic in ("asked-tracks", "finished-tracks"):
+        pubsub_emulator.new_topic(topic, project="my-project")
+    pubsub_emulator.new_subscription(
+        "projects/my-project/topics/asked-tracks", "asked-tracks-audio", project="my-project"
+    )
+    return Reader(reader.folder, pubsub_emulator.host)
+
+
+@pytest.fixture
 def reader_with_nothing(tmp_path):
     """Has two recordings and no file of a project."""
     _record(tmp_path / "data" / "tracks")

@@ -23,9 +23,10 @@ _EXIT_CODE = re.compile(r"# exit code (\d+)$")
 _PATIENCE_S = 300
 _PROGRESS = re.compile(r"^.*: \d+ done, \d+ failed, .*\n", re.MULTILINE)  # of runs beyond 5 s
 # Not executed: `make` because its targets run for minutes, and one of them these very tests;
-# `klio dev` and `klio view` because they do not end; `klio message` because it needs a server.
-# That they exist is checked all the same.
-_ONLY_CHECKED = re.compile(r"make \S+$|klio (dev|view|message)\b")
+# `klio dev` and `klio view` because they do not end. That they exist is checked all the same.
+# `gcloud` because it is about somebody's project, and `klio message` where there is no server.
+_ONLY_CHECKED = re.compile(r"make \S+$|klio (dev|view)\b|gcloud ")
+_NEEDS_PUBSUB = re.compile(r"klio message\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,11 @@ class Reader:
 
     Args:
         folder: where they do it.
+        pubsub: host:port of a Pub/Sub emulator; None where there is none.
     """
 
     folder: Path
+    pubsub: str | None = None
 
     def write_files(self, page: Path) -> None:
         """Write down the files of a page, and do nothing else of it."""
@@ -111,7 +114,7 @@ class Reader:
                 assert block.language == "text", f"{where}: who executes {block.language!r}?"
 
     def _type(self, line: str, said: str, where: str) -> None:
-        if _ONLY_CHECKED.match(line):
+        if _ONLY_CHECKED.match(line) or (_NEEDS_PUBSUB.match(line) and self.pubsub is None):
             return
         code = _EXIT_CODE.search(line)
         program, *arguments = shlex.split(line, comments=True)
@@ -121,6 +124,8 @@ class Reader:
         }
         module = modules.get(program)
         command = [sys.executable, "-m", *module] if module else [program]
+        if program == "python":
+            command = [sys.executable]
         printed = self._run([*command, *arguments], int(code[1]) if code else 0, where)
         if said:
             assert _pattern(said).fullmatch(_trimmed(printed)), (
@@ -132,7 +137,11 @@ class Reader:
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": path},
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                **({"PUBSUB_EMULATOR_HOST": self.pubsub} if self.pubsub else {}),
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,7 +1,7 @@
 """Whoever types what README and docs say gets what they say.
 
-`make` targets, `klio dev`, `klio view` and `klio message` are looked up, not executed: see
-`page.py`.
+`make` targets, `klio dev`, `klio view` and `gcloud` are not executed, `klio message` only where
+there is a server: see `page.py`.
 """
 
 import re
@@ -15,7 +15,8 @@ from tests.docs.page import PAGES, README, ROOT, Block, Reader, blocks, mentione
 from tools.cli_reference import PAGE as CLI_PAGE
 
 DEAD_LETTERS = ROOT / "docs" / "how-to" / "dead-letters.md"
-WITH_MORE = (README, CLI_PAGE, DEAD_LETTERS)
+MESSAGES = ROOT / "docs" / "how-to" / "start-work-by-messages.md"
+WITH_MORE = (README, CLI_PAGE, DEAD_LETTERS, MESSAGES)
 OTHER_PAGES = [page for page in PAGES if page not in WITH_MORE and blocks(page)]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
@@ -36,6 +37,10 @@ def test_the_examples_of_the_command_line_work_in_the_reference_project(
 
 def test_the_page_on_dead_letters_says_what_happens_to_them(reader_with_dead_letters):
     reader_with_dead_letters.follow(DEAD_LETTERS)
+
+
+def test_messages_start_work_in_the_project_of_the_readme(reader_with_pubsub):
+    reader_with_pubsub.follow(MESSAGES)
 
 
 @pytest.mark.parametrize("page", OTHER_PAGES, ids=name_of)

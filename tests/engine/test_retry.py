@@ -6,49 +6,15 @@ from email.message import Message
 
 import pytest
 import requests
-from hypothesis import given
-from hypothesis import strategies as st
 
 from klio_dagster.codecs.json import Json
 from klio_dagster.core.asset import EntityAsset
 from klio_dagster.core.code_version import code_versions
 from klio_dagster.core.graph import Chain
 from klio_dagster.core.manifest import Manifest, PartSpec, part_specs
-from klio_dagster.engine.retry import Backoff, Waits, is_transient_by_default, transient_of
-from klio_dagster.errors import ConfigError, EntityError, StoreUnavailableError
+from klio_dagster.engine.retry import Waits, is_transient_by_default, transient_of
+from klio_dagster.errors import EntityError, StoreUnavailableError
 from tests.engine import fault_jobs as jobs
-
-seconds = st.floats(1e-3, 1e4)
-backoffs = st.builds(Backoff, first_s=seconds, longest_s=seconds)
-failures = st.integers(1, 10**9)
-dice = st.floats(0, 1, exclude_max=True)
-
-
-@given(backoffs, failures, dice)
-def test_no_wait_is_longer_than_the_longest(backoff: Backoff, failed: int, thrown: float):
-    assert 0 <= backoff.wait_s(failed, thrown) <= backoff.longest_s
-
-
-@given(backoffs, failures, dice)
-def test_a_later_wait_is_never_shorter_by_the_same_dice(
-    backoff: Backoff, failed: int, thrown: float
-):
-    assert backoff.wait_s(failed + 1, thrown) >= backoff.wait_s(failed, thrown)
-
-
-@given(st.integers(1, 20), dice)
-def test_the_wait_doubles_until_it_is_the_longest(failed: int, thrown: float):
-    backoff = Backoff(first_s=1.0, longest_s=2.0**40)
-
-    assert backoff.wait_s(failed + 1, thrown) == 2 * backoff.wait_s(failed, thrown)
-
-
-@given(backoffs, failures)
-def test_the_dice_reach_all_of_the_wait(backoff: Backoff, failed: int):
-    whole = min(backoff.longest_s, backoff.first_s * 2 ** min(failed - 1, 60))
-
-    assert backoff.wait_s(failed, 0.0) == 0
-    assert backoff.wait_s(failed, 0.5) == pytest.approx(whole / 2)
 
 
 def test_nobody_waits_for_what_is_over():
@@ -59,11 +25,6 @@ def test_nobody_waits_for_what_is_over():
     waits.until(waits.over_at(2))
 
     assert paused == [1.0]
-
-
-def test_a_wait_of_no_time_is_refused():
-    with pytest.raises(ConfigError, match="above 0"):
-        Backoff(first_s=0)
 
 
 def raised_from(cause: BaseException) -> Exception:

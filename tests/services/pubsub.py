@@ -97,22 +97,25 @@ class PubSubEmulator:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def new_topic(self, name: str = "") -> str:
+    def new_topic(self, name: str = "", project: str = PROJECT) -> str:
         """The full path of a new topic, by default of a random name."""
-        path = f"projects/{self.project}/topics/{name or _random_name()}"
+        path = f"projects/{project}/topics/{name or _random_name()}"
         with self._channel() as channel:
             _publisher(channel).create_topic(request={"name": path})
         return path
 
-    def new_subscription(self, topic: str, name: str = "", **settings: Any) -> str:
+    def new_subscription(
+        self, topic: str, name: str = "", project: str = PROJECT, **settings: Any
+    ) -> str:
         """The full path of a new subscription, by default of a random name.
 
         Args:
             topic: full path of the topic.
             name: short name of the subscription.
+            project: where it is made.
             settings: fields of the API's Subscription, like `enable_message_ordering=True`.
         """
-        path = f"projects/{self.project}/subscriptions/{name or _random_name()}"
+        path = f"projects/{project}/subscriptions/{name or _random_name()}"
         with self._channel() as channel:
             _subscriber(channel).create_subscription(
                 request={"name": path, "topic": topic} | settings

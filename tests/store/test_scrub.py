@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from klio_dagster.core.letter import Asked, Letter
+from klio_dagster.store.given_up import remember
 from klio_dagster.store.inbox import write_batch
 from klio_dagster.store.kept import Unasked, Waiting, hold, put_waiting
 from klio_dagster.store.memory import MemoryStore
@@ -102,7 +103,8 @@ def test_kept_messages_of_the_entity_go_whole_and_no_other_whatever_the_id(entit
         put(store, dead(name, sensor="replayed"))
         replay(store, [dead(name, sensor="replayed").id])
         put(store, dead(name))
-        hold(store, "tracks", asked(name, 1, 2, 3))
+        hold(store, "tracks", "s", asked(name, 1, 2, 3))
+        remember(store, "tracks", name, 7, at=1.0)
         waiting = Waiting(asset="audio/mel", sensor="s", asked=asked(name, 1, 2))
         put_waiting(store, Unasked("", "1-aaaaaaaa-bbbbbbbb", 1.0), waiting)
 
@@ -111,8 +113,8 @@ def test_kept_messages_of_the_entity_go_whole_and_no_other_whatever_the_id(entit
     done = scrub_messages(store, [entity], write=True)
 
     assert counted == done
-    assert sorted(done.values()) == [1, 1, 2, 3]
-    assert before - len(list(store.list())) == 4
+    assert sorted(done.values()) == [0, 1, 1, 2, 3]
+    assert before - len(list(store.list())) == 5
     assert scrub_messages(store, others, write=False).keys() == {i.path for i in store.list()}
     assert {each.entity for each in listed(store)} == set(others)
 
@@ -125,11 +127,11 @@ def test_messages_that_only_quote_the_entity_stay_and_torn_ones_go(others):
     store.put("_klio/dead-letter/tracks/notes.txt", b'ask about "a"')
     store.put("_klio/dead-letter/tracks/deep.json", b"[" * 100_000)
     store.put("_klio/dead-letter/tracks/torn.json", b'{"v": 1, "entity": "a", "rea')
-    store.put("_klio/held/tracks/a", b'{"entity": "a", "lett')
+    store.put("_klio/held/tracks/a=1", b'{"entity": "a", "lett')
 
     assert scrub_messages(store, ["a", *(f"e{n}" for n in range(others))], write=True) == {
         "_klio/dead-letter/tracks/torn.json": 1,
-        "_klio/held/tracks/a": 1,
+        "_klio/held/tracks/a=1": 1,
     }
 
 
