@@ -24,6 +24,12 @@ def team(catalogue: Catalogue, pubsub_emulator: PubSubEmulator) -> Team:
 
 
 @pytest.fixture
+def maker_hears(pubsub_emulator: PubSubEmulator) -> str:
+    """The topic of somebody who makes recordings, and is not here."""
+    return pubsub_emulator.new_topic()
+
+
+@pytest.fixture
 def retrier(team: Team, monkeypatch: pytest.MonkeyPatch) -> Retrier:
     """Three attempts; every pause is over at the next tick."""
     retrier = Retrier(team)

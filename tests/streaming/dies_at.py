@@ -17,12 +17,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from klio_dagster.core.job import JobId, UpstreamTrigger
+from klio_dagster.core.job import UpstreamTrigger
 from tests.flows.catalogue import opened
 from tests.services.pubsub import PROJECT, PubSubEmulator
+from tests.streaming.maker import MAKER
 from tests.streaming.team import Team
-
-MAKER = JobId(PROJECT, "maker")
 
 
 @dataclass(frozen=True)

@@ -1,43 +1,13 @@
 """A message whose input is missing asks the job that makes it, waits, and goes on."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from klio_dagster.core.job import JobId, UpstreamTrigger
-from klio_dagster.message import (
-    ANYONE,
-    Limited,
-    Message,
-    decode,
-    encode,
-    extended,
-    new_message,
-    request_upstream,
-)
-from klio_dagster.store.kept import all_waiting
-from klio_dagster.store.layout import unasked_prefix, waiting_path
-from klio_dagster.store.removed import bury
-from klio_dagster.streaming.dead_letter import replay
+from klio_dagster.message import ANYONE, Limited, encode, new_message
 from tests.flows.catalogue import Catalogue, all_of
 from tests.services.pubsub import PubSubEmulator
-from tests.streaming.family import AT_ONCE, NEVER_S, Family, family
+from tests.streaming.family import AT_ONCE, NEVER_S
+from tests.streaming.maker import MAKER, Asked, answer, team_below, waiting
 from tests.streaming.team import Team
-
-MAKER = JobId("klio-tests", "maker")
-
-
-@pytest.fixture
-def maker_hears(pubsub_emulator: PubSubEmulator) -> str:
-    return pubsub_emulator.new_topic()
-
-
-def team_below(
-    catalogue: Catalogue, emulator: PubSubEmulator, topic: str, **options: float
-) -> Team:
-    """One whose recordings are made by somebody who is not here."""
-    return Team(catalogue, emulator, upstream=UpstreamTrigger(MAKER, topic, **options))
 
 
 @pytest.fixture
@@ -45,39 +15,9 @@ def team(catalogue: Catalogue, pubsub_emulator: PubSubEmulator, maker_hears: str
     return team_below(catalogue, pubsub_emulator, maker_hears, look_every_s=AT_ONCE)
 
 
-class Asked:
-    """What the maker hears."""
-
-    def __init__(self, team: Team, emulator: PubSubEmulator, topic: str) -> None:
-        self._pubsub = team.pubsub
-        self._subscription = emulator.new_subscription(topic)
-
-    def __call__(self) -> list[Message]:
-        """What it was asked since this was called last."""
-        subscription = self._pubsub.subscription(self._subscription)
-        received = subscription.pull()
-        subscription.acknowledge(received)
-        return [decode(each.data, job=MAKER) for each in received]
-
-
 @pytest.fixture
 def asked(team: Team, pubsub_emulator: PubSubEmulator, maker_hears: str) -> Asked:
     return Asked(team, pubsub_emulator, maker_hears)
-
-
-def waiting(team: Team) -> list[str]:
-    return sorted(w.asked.entity for w in all_waiting(team.catalogue.store, "recording"))
-
-
-def of(team: Team, message: Message) -> Message:
-    """The request as it goes up."""
-    return request_upstream(message, team.job, MAKER)
-
-
-def answer(team: Team, message: Message) -> bytes:
-    """The request as it comes back."""
-    request = extended(of(team, message), team.job, 1.0)
-    return encode(extended(request, MAKER, 2.0))
 
 
 def test_a_missing_input_is_asked_for_upstream_once_and_its_message_waits(
@@ -215,166 +155,3 @@ def test_a_ping_asks_for_nothing_and_does_not_speak_for_the_message_beside_it(
 
     (request,) = asked()
     assert (request.entity_id, request.ping) == ("y", False)
-
-
-def test_what_does_not_come_in_time_is_failed_and_kept_as_a_dead_letter(
-    catalogue: Catalogue, pubsub_emulator: PubSubEmulator, maker_hears: str
-) -> None:
-    team = team_below(catalogue, pubsub_emulator, maker_hears, wait_s=0.001, look_every_s=AT_ONCE)
-    message = encode(new_message("x", to=Limited((team.job,))))
-    team.send(message)
-    team.follow()
-    team.tick()
-
-    (run,) = team.follow()
-
-    assert list(run.failures) == [("x", "recording")]
-    assert "input_missing: no file matches" in run.failures["x", "recording"]
-    (dead,) = team.dead()
-    assert (dead.entity, dead.reason, dead.letter.data) == ("x", "input_missing", message)
-    assert dead.error == "the input of 'recording' did not come in 0.001 s from klio-tests::maker"
-    assert team.catalogue.ledger.failures(["recording"], ["x"])
-    assert (team.inbox(), waiting(team), team.told()) == ([], [], [])
-    assert team.tick() == []
-
-
-def test_a_replayed_dead_letter_asks_again(
-    catalogue: Catalogue, pubsub_emulator: PubSubEmulator, maker_hears: str
-) -> None:
-    team = team_below(catalogue, pubsub_emulator, maker_hears, wait_s=0.001, look_every_s=AT_ONCE)
-    asked = Asked(team, pubsub_emulator, maker_hears)
-    team.ask("x")
-    for _ in range(3):
-        team.follow()
-    (dead,) = team.dead()
-    asked()
-    team.put("x")
-
-    replay(team.catalogue.store, [dead.id])
-    (run,) = team.follow()
-
-    assert run.counts("materialized") == all_of(1)
-    assert len(team.told()) == 1
-    assert (team.dead(), asked()) == ([], [])
-
-
-def test_a_topic_that_is_not_there_is_one_line_and_loses_nothing(
-    team: Team, pubsub_emulator: PubSubEmulator, maker_hears: str
-) -> None:
-    pubsub_emulator.delete_topic(maker_hears)
-    team.put("there")
-    team.ask("x", "there")
-
-    (run,) = team.follow()
-    with pytest.raises(Exception, match="1 of 1 messages were not published") as caught:
-        team.tick()
-
-    assert "\n" not in str(caught.value)
-    assert run.success
-    assert [m.entity_id for m in team.told()] == ["there"]
-    assert waiting(team) == ["x"]
-    pubsub_emulator.new_topic(maker_hears.rpartition("/")[2])
-    asked = Asked(team, pubsub_emulator, maker_hears)
-    team.tick()
-    assert [m.entity_id for m in asked()] == ["x"]
-    assert waiting(team) == ["x"]
-
-
-def test_what_cannot_even_be_asked_for_is_given_up_in_time_too(
-    catalogue: Catalogue, pubsub_emulator: PubSubEmulator, maker_hears: str
-) -> None:
-    team = team_below(catalogue, pubsub_emulator, maker_hears, wait_s=0.001, look_every_s=AT_ONCE)
-    pubsub_emulator.delete_topic(maker_hears)
-    team.ask("x", "y")
-    team.follow()
-
-    (run,) = team.follow()
-
-    assert {entity for entity, _ in run.failures} == {"x", "y"}
-    assert {(d.entity, d.reason) for d in team.dead()} == {
-        ("x", "input_missing"),
-        ("y", "input_missing"),
-    }
-    assert all("could not be asked" in dead.error for dead in team.dead())
-    assert waiting(team) == []
-
-
-def test_an_entity_that_is_taken_down_while_it_waits_comes_back_nowhere(team: Team) -> None:
-    team.ask("x", "y")
-    (request,) = team.tick()
-    team.run(request)
-    bury(team.catalogue.store, ["x"], 1.0)
-    team.tick()
-    bury(team.catalogue.store, ["y"], 1.0)
-    team.put("x", "y")
-
-    assert team.tick() == []
-
-    assert (waiting(team), team.inbox(), team.dead(), team.told()) == ([], [], [], [])
-
-
-def test_what_is_spoilt_stops_no_other(team: Team, asked: Asked) -> None:
-    store = team.catalogue.store
-    store.put(f"{unasked_prefix(team.sensor.name)}1-aaaaaaaa-bbbbbbbb.jsonl", b"torn")
-    store.put(waiting_path("recording", "1-aaaaaaaa-bbbbbbbb", "torn"), b"{}")
-    team.ask("x")
-    team.follow()
-    team.tick()
-    team.put("x", "torn")
-
-    (run,) = team.follow()
-
-    assert [m.entity_id for m in asked()] == ["x"]
-    assert run.counts("materialized") == all_of(1)
-    assert len(list(store.list("_klio/waiting/"))) == 2, "it is left for somebody to look at"
-
-
-def test_an_asset_that_names_its_maker_no_longer_fails_what_waits(
-    team: Team, pubsub_emulator: PubSubEmulator
-) -> None:
-    team.ask("x")
-    team.follow()
-    team.tick()
-    later = Team(team.catalogue, pubsub_emulator, hears=team.hears, tells=False)
-
-    (run,) = later.follow()
-
-    assert list(run.failures) == [("x", "recording")]
-    assert waiting(team) == []
-
-
-def miss(team: Team) -> None:
-    """It never hears what is in its subscription now."""
-    subscription = team.pubsub.subscription(team.subscription)
-    received = subscription.pull()
-    assert len(received) == 1
-    subscription.acknowledge(received)
-
-
-ROW = {"b": "a", "c": "b", "sibling": "b", "d": "c"}
-
-
-@pytest.fixture
-def row(tmp_path: Path, pubsub_emulator: PubSubEmulator) -> Iterator[Family]:
-    with family(tmp_path, pubsub_emulator, ROW, look_every_s=NEVER_S) as row:
-        yield row
-
-
-@pytest.mark.parametrize("mode", ["top-down", "bottom-up"])
-def test_three_levels_are_asked_one_after_the_other_and_the_mode_comes_back(
-    row: Family, mode: str
-) -> None:
-    row["a"].put("x")
-    to = ANYONE if mode == "top-down" else Limited((row["c"].job,))
-    row["c"].ask("x", to=to)
-    miss(row["sibling"])
-
-    row.settle()
-
-    made = {"a", "b", "c"} | ({"d"} if mode == "top-down" else set())
-    assert {name for name, entities in row.computed().items() if entities} == made
-    (told,) = row["c"].told()
-    assert told.entity_id == "x"
-    assert (told.recipients == ANYONE) == (mode == "top-down")
-    assert all(team.inbox() == [] and waiting(team) == [] for team in row.teams.values())
-    assert all(team.dead() == [] for team in row.teams.values())

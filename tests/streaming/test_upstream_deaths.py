@@ -9,7 +9,8 @@ import pytest
 from klio_dagster.message import decode
 from klio_dagster.store.kept import all_waiting
 from tests.services.pubsub import PubSubEmulator
-from tests.streaming.dies_at import MAKER, Death, Place, team_of
+from tests.streaming.dies_at import Death, Place, team_of
+from tests.streaming.maker import MAKER
 
 ENTITIES = ("x", "y")
 PASSING_ON = "klio_dagster.defs.passing_on"
