@@ -22,4 +22,4 @@ def stream(tmp_path: Path, pubsub_emulator: PubSubEmulator) -> Stream:
 @pytest.fixture
 def upstream(tmp_path: Path, pubsub_emulator: PubSubEmulator) -> Stream:
     """A stream with somebody who makes missing recordings."""
-    return Stream(tmp_path, pubsub_emulator, upstream=True)
+    return Stream(tmp_path, pubsub_emulator, upstream=True, trigger={"look_every_s": 0.0})

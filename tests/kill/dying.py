@@ -12,7 +12,7 @@ GOOD = [f"e-{n}" for n in range(5)]
 _AT_ONCE: dict[str, Any] = {
     "klio_dagster.streaming.requests:_PAUSES_S": [0.0],
     # A run that had not even begun is waited for for five minutes.
-    "klio_dagster.streaming.requests:_TO_CLAIM_S": 0.0,
+    "klio_dagster.defs.liveness:_TO_CLAIM_S": 0.0,
 }
 _ROUNDS = 4
 

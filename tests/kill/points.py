@@ -114,12 +114,49 @@ ELSEWHERE: Mapping[str, Point] = {
         at="klio_dagster.streaming.tick:put_all", when="before"
     ),
     "after the letters of a batch given up": Point(at="klio_dagster.streaming.tick:put_all"),
-    # of messages that wait for their input
-    "after it is put aside": Point(at="klio_dagster.defs.passing_on:put_waiting"),
-    "after upstream is asked": Point(at="klio_dagster.defs.passing_on:PassingOn._publish"),
-    "after it is noted that upstream was asked": Point(
-        at="klio_dagster.defs.passing_on:put_waiting", nth=2
+}
+
+_ONE_BY_ONE = {"klio_dagster.streaming.waiting:_AT_ONCE": 1}
+_WAITING = "klio_dagster.streaming.waiting"
+_DELETES = "klio_dagster.store.store:Store.delete"
+
+# Of a run that misses inputs which somebody else makes, and of the tick that asks him.
+PUT_ASIDE: Mapping[str, Point] = {
+    "before they are put aside": Point(
+        at="klio_dagster.defs.passing_on:put_unasked", when="before"
     ),
+    "after they are put aside": Point(at="klio_dagster.defs.passing_on:put_unasked"),
+    "after the batch of those put aside is removed": Point(
+        at="klio_dagster.defs.passing_on:remove_batch"
+    ),
+}
+ASK: Mapping[str, Point] = {
+    "before upstream is asked": Point(at=f"{_WAITING}:Waits._publish", when="before"),
+    "after upstream is asked": Point(at=f"{_WAITING}:Waits._publish"),
+    "after the second of them waits": Point(
+        at=f"{_WAITING}:put_waiting", nth=2, settings=_ONE_BY_ONE
+    ),
+    "after all of them wait": Point(at=_DELETES, when="before"),
+    "after what was put aside is gone": Point(at=_DELETES),
+}
+# Of a tick that finds that their inputs have come, or that they did not come in time.
+COME: Mapping[str, Point] = {
+    "before the batch of what has waited": Point(
+        at="klio_dagster.streaming.intake:write_batch", when="before"
+    ),
+    "after the batch of what has waited": Point(at="klio_dagster.streaming.intake:write_batch"),
+    "after the first of them waits no longer": Point(at=_DELETES),
+    "after the last of them waits no longer": Point(at=_DELETES, nth=5),
+}
+LATE: Mapping[str, Point] = {
+    "before they are dead letters": Point(
+        at="klio_dagster.streaming.intake:put_all", when="before"
+    ),
+    "after the first is a dead letter": Point(at="klio_dagster.streaming.bury:put"),
+    "after they are dead letters": Point(at="klio_dagster.streaming.intake:put_all"),
+    "after the batch that fails them": Point(at="klio_dagster.streaming.intake:write_batch"),
+    "after the first that is late waits no longer": Point(at=_DELETES),
+    "after the last that is late waits no longer": Point(at=_DELETES, nth=5),
 }
 
 # The daemon's own; `check_for_debug_crash` is called with the name.
@@ -133,7 +170,7 @@ DAEMON = (
     "RUN_IDS_ADDED_TO_EVALUATIONS",
 )
 
-ALL: Mapping[str, Point] = {**TICK, **RUN, **ELSEWHERE}
+ALL: Mapping[str, Point] = {**TICK, **RUN, **ELSEWHERE, **PUT_ASIDE, **ASK, **COME, **LATE}
 
 
 def arm(folder: Path, name: str) -> None:

@@ -13,6 +13,7 @@ import dagster as dg
 from klio_dagster.core.fold import read_lines
 from klio_dagster.core.job import JobId
 from klio_dagster.core.letter import Asked, Letter
+from klio_dagster.core.record import FailedPair
 from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.pubsub import KlioPubSubResource
 from klio_dagster.ledger.ledger import ledger_of
@@ -65,6 +66,7 @@ class Stream:
         folder: of the test.
         emulator: where the topics are.
         upstream: there is somebody to be asked for missing recordings.
+        trigger: options of how he is asked.
         options: of the sensor.
         settings: of the instance, beside the usual ones.
     """
@@ -72,6 +74,7 @@ class Stream:
     folder: Path
     emulator: PubSubEmulator
     upstream: bool = False
+    trigger: Mapping[str, float] = field(default_factory=dict[str, float])
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     settings: str = ""
     sent: list[Sent] = field(default_factory=list[Sent])
@@ -101,6 +104,7 @@ class Stream:
             "subscription": subscription,
             "topic": tells,
             "upstream": asks,
+            "trigger": dict(self.trigger),
             "options": dict(self.options),
         }
         self.environment = {
@@ -214,6 +218,11 @@ class Stream:
             for asset in ASSETS
         ]
         return set.intersection(*whole)
+
+    def failed(self) -> list[FailedPair]:
+        """What the ledger says has failed."""
+        with self.instance() as instance:
+            return ledger_of(instance, describe=metadata_of).failures(ASSETS, None)
 
     def lost(self) -> list[Sent]:
         """Messages that are nowhere, and of which nothing has come."""

@@ -35,7 +35,8 @@ TRACKS = dg.DynamicPartitionsDefinition(name="tracks")
 def made(told: dict[str, Any]) -> dg.Definitions:
     """The code location of a stream."""
     asked = told.get("upstream")
-    upstream = UpstreamTrigger(JobId(told["project"], UPSTREAM_JOB), asked) if asked else None
+    maker = JobId(told["project"], UPSTREAM_JOB)
+    upstream = UpstreamTrigger(maker, asked, **told["trigger"]) if asked else None
 
     @klio_assets(
         partitions_def=TRACKS,
