@@ -122,6 +122,9 @@ ELSEWHERE: Mapping[str, Point] = {
     ),
 }
 
+# Where whoever dies is executing something, which is then executed again.
+MID_RUN = ("mid-run, the driver", "mid-run, its own process", "mid-run, a worker")
+
 # The daemon's own; `check_for_debug_crash` is called with the name.
 DAEMON = (
     "TICK_CREATED",
