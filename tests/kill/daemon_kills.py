@@ -23,8 +23,6 @@ load_from:
 _DIES_WITHIN_S = 90.0
 _DONE_WITHIN_S = 180.0
 _SERVES_CODE = "api grpc"
-# Where whoever dies executes nothing, nothing that was executed may be executed again.
-_MID_RUN = {"mid-run, the driver", "mid-run, its own process", "mid-run, a worker"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +82,7 @@ def killed_at(stream: Stream, point: str, messages: int = 50) -> Kill:
         wrong = comes_to_its_end(stream, good)
     done = stream.executed()
     again = [pair for pair, n in done.items() if n > 1]
-    unexplained = [p for p in again if p in finished or done[p] > 2 or point not in _MID_RUN]
+    unexplained = [p for p in again if p in finished or done[p] > 2 or point not in points.MID_RUN]
     if len(again) > WORKERS:
         unexplained = again
     told = stream.hear()

@@ -20,7 +20,8 @@ _ROUNDS = 4
 def dies(warm: Warm, stream: Stream, point: str, deed: str, *asked: Any) -> None:
     """Do it, and die of it."""
     points.arm(stream.folder, point)
-    code, _ = warm.do(deed, stream.environment, _AT_ONCE, asked)
+    with_driver = point in points.MID_RUN
+    code, _ = warm.do(deed, stream.environment, _AT_ONCE, asked, with_driver=with_driver)
     assert points.has_died(stream.folder), "nobody came to the point"
     of_the_run = points.ALL[point].at not in {points.A_WORKER, points.THE_DRIVER}
     assert code == (-signal.SIGKILL if of_the_run else 0)

@@ -75,11 +75,14 @@ RUN: Mapping[str, Point] = {
     "after the ledger, before the publish": Point(
         at="klio_dagster.defs.passing_on:PassingOn.recorded", when="before", settings=_IN_ONE_GO
     ),
+    # The first one of each passes on what is only pinged.
     "inside the publish": Point(
-        at="klio_dagster.pubsub.publish:_Sending._send", settings=_FEW_A_REQUEST | _IN_ONE_GO
+        at="klio_dagster.pubsub.publish:_Sending._send",
+        nth=2,
+        settings=_FEW_A_REQUEST | _IN_ONE_GO,
     ),
-    "after the publish": Point(at="klio_dagster.pubsub.publish:Publisher.publish"),
-    "after the published receipt": Point(at="klio_dagster.defs.passing_on:put_published"),
+    "after the publish": Point(at="klio_dagster.pubsub.publish:Publisher.publish", nth=2),
+    "after the published receipt": Point(at="klio_dagster.defs.passing_on:put_published", nth=2),
     "before the batch is removed": Point(
         at="klio_dagster.defs.passing_on:remove_batch", when="before"
     ),
@@ -92,6 +95,7 @@ RUN: Mapping[str, Point] = {
 ELSEWHERE: Mapping[str, Point] = {
     "mid-run, a worker": Point(at=A_WORKER, nth=7),
     "after what failed is held": Point(at="klio_dagster.defs.passing_on:hold"),
+    "after the only published receipt": Point(at="klio_dagster.defs.passing_on:put_published"),
     # of a run whose entities another one holds
     "before it says that it waited": Point(
         at="klio_dagster.defs.messages:_say_that_it_waited", when="before"
@@ -158,6 +162,9 @@ LATE: Mapping[str, Point] = {
     "after the first that is late waits no longer": Point(at=_DELETES),
     "after the last that is late waits no longer": Point(at=_DELETES, nth=5),
 }
+
+# Where whoever dies is executing something, which is then executed again.
+MID_RUN = ("mid-run, the driver", "mid-run, its own process", "mid-run, a worker")
 
 # The daemon's own; `check_for_debug_crash` is called with the name.
 DAEMON = (

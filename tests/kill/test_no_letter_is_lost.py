@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.kill, pytest.mark.emulator]
 @pytest.mark.parametrize(
     "point",
     [
-        "after the published receipt",
+        "after the only published receipt",
         "before the batch is removed",
         "after the batch is removed",
     ],

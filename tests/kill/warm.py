@@ -17,7 +17,8 @@ import dagster as dg
 import google.pubsub_v1.services.publisher.transports  # noqa: F401 - before the fork
 import google.pubsub_v1.services.subscriber.transports  # noqa: F401
 
-from tests.kill import points
+from klio_dagster.defs import execute
+from tests.kill import here, points
 from tests.kill.streamed_defs import SENSOR, STREAM, made
 
 _ROOT = Path(__file__).parents[2]
@@ -57,6 +58,8 @@ class Warm:
         environment: Mapping[str, str],
         settings: Mapping[str, Any] | None = None,
         asked: Sequence[Any] = (),
+        *,
+        with_driver: bool = False,
     ) -> tuple[int, Any]:
         """Do something in a process of its own.
 
@@ -65,6 +68,7 @@ class Warm:
             environment: of the process.
             settings: what else it is than usual, see `points.Point`.
             asked: the deed's arguments.
+            with_driver: runs have a driver and workers; otherwise they compute by themselves.
 
         Returns:
             The process's exit code, negative for a signal, and what the deed gave.
@@ -77,6 +81,7 @@ class Warm:
             "settings": dict(settings or {}),
             "asked": list(asked),
             "result": self._result,
+            "with_driver": with_driver,
         }
         self._process.stdin.write(json.dumps(told) + "\n")
         self._process.stdin.flush()
@@ -136,6 +141,8 @@ def _forked(told: dict[str, Any]) -> None:
             points.install(folder)
             for where, value in told["settings"].items():
                 points.set_to(where, value)
+            if not told["with_driver"]:
+                execute.carry_out = here.carry_out
             home = os.environ["DAGSTER_HOME"]
             with dg.DagsterInstance.from_config(home) as instance:
                 definitions = made(json.loads(os.environ[STREAM]))
