@@ -1,10 +1,12 @@
 """`klio dev`: Dagster's web server and daemon on this project."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from importlib.util import find_spec
@@ -15,6 +17,7 @@ import click
 from klio_dagster.cli.home import ensure_home
 from klio_dagster.cli.output import common, example, print_json, warn
 from klio_dagster.cli.workspace import WORKSPACE, find_folder
+from klio_dagster.defs.engines import SPARES
 from klio_dagster.errors import ConfigError
 
 _HOST = "127.0.0.1"
@@ -38,10 +41,16 @@ def dev(port: int, as_json: bool) -> int:
         command += ["-w", WORKSPACE]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A session of its own: Ctrl-C reaches this process only, which then ends all of them.
+    spares = tempfile.mkdtemp(prefix="klio-")  # ours alone; its drivers end when it is gone
     server = subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, "DAGSTER_HOME": str(home), "PYTHONWARNINGS": _warnings()},
+        env={
+            **os.environ,
+            "DAGSTER_HOME": str(home),
+            "PYTHONWARNINGS": _warnings(),
+            SPARES: spares,
+        },
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
         start_new_session=True,
@@ -59,6 +68,7 @@ def dev(port: int, as_json: bool) -> int:
         return 0
     finally:
         _end_session(server)
+        shutil.rmtree(spares, ignore_errors=True)
     warn(f"klio dev: dagster dev ended with code {server.returncode}; see what it said above")
     return 2
 

@@ -1,9 +1,13 @@
 """Engines as configuration: what executes the Beam pipeline, and with what options."""
 
+import os
 from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
+
+SPARES = "KLIO_SPARE_DRIVERS"
+"""Names the folder where runs leave a driver for the next one; `klio dev` sets it."""
 
 
 class LocalEngine(dg.Config):
@@ -23,4 +27,5 @@ class LocalEngine(dg.Config):
             "kind": self.kind,
             "workers": self.workers,
             "pipeline_options": dict(self.pipeline_options),
+            "spares": os.environ.get(SPARES),
         }

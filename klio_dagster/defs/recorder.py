@@ -66,7 +66,9 @@ class Recorder:
         if self._progress.has_begun and now - self._said_at >= _SAID_EVERY_S:
             self._said_at = now
             self._say(str(self._progress))
-        if len(self._held) >= _MOST_HELD or now - self._held_since >= self._hold_s:
+        # Once all has come there is nothing to wait for, not even the driver's end.
+        is_all = bool(self._held) and not self._progress.left
+        if is_all or len(self._held) >= _MOST_HELD or now - self._held_since >= self._hold_s:
             self.flush()
 
     def flush(self) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.receipt import Receipt
+from klio_dagster.engine.options import LocalOptions, local_options
+from klio_dagster.engine.spare import TakenDriver, leave_behind, take
 from klio_dagster.errors import KlioError, RunError
 from klio_dagster.store.layout import manifest_head
 from klio_dagster.store.receipts import ReceiptTail
@@ -22,6 +24,7 @@ _KEPT_CHARACTERS = 500
 _KEPT_LINES = 20  # of the driver's output, for the message when it fails
 _GRACE_S = 2.0
 
+Driver = subprocess.Popen[bytes] | TakenDriver
 OnReceipts = Callable[[list[Receipt]], None]
 OnOutput = Callable[[str], None]
 
@@ -48,7 +51,8 @@ def carry_out(
         RunError: the driver ended before every task had its receipts.
     """
     tail = ReceiptTail(store, manifest.run)
-    driver = _start(store.uri(manifest_head(manifest.run)))
+    options = local_options(manifest.engine)
+    driver = _start(store.uri(manifest_head(manifest.run)), options)
     last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
     reader = threading.Thread(target=_read, args=(driver, last_lines, on_output), daemon=True)
     reader.start()
@@ -74,22 +78,32 @@ def carry_out(
             where=f"run {manifest.run}",
             fix="what is done stays done: mend the cause and run again",
         )
+    if options.spares is not None:
+        leave_behind(Path(options.spares), options.workers, _environment())
 
 
-def _start(head: str) -> "subprocess.Popen[bytes]":
-    # The path of this process goes along, so that workers import what the code location imports.
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+def _start(head: str, options: LocalOptions) -> Driver:
+    if options.spares is not None:
+        taken = take(Path(options.spares), head, options.workers, _environment())
+        if taken is not None:
+            return taken
     return subprocess.Popen(
         [sys.executable, "-m", "klio_dagster.engine.driver", head, "--launched"],
         stdin=subprocess.PIPE,  # held open as long as this process lives
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": path},
+        env=_environment(),
         start_new_session=True,  # a terminal's Ctrl-C reaches this process, which then decides
     )
 
 
-def _has_ended(driver: "subprocess.Popen[bytes]") -> bool:
+def _environment() -> dict[str, str]:
+    """The path of this process goes along: workers import what the code location imports."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def _has_ended(driver: Driver) -> bool:
     try:
         driver.wait(_POLL_S)
     except subprocess.TimeoutExpired:
@@ -97,7 +111,7 @@ def _has_ended(driver: "subprocess.Popen[bytes]") -> bool:
     return True
 
 
-def _read(driver: "subprocess.Popen[bytes]", last_lines: "deque[str]", show: OnOutput) -> None:
+def _read(driver: Driver, last_lines: "deque[str]", show: OnOutput) -> None:
     assert driver.stdout
     with driver.stdout:
         while line := driver.stdout.readline(_MOST_LINE_BYTES):
@@ -107,7 +121,7 @@ def _read(driver: "subprocess.Popen[bytes]", last_lines: "deque[str]", show: OnO
                 show(text)
 
 
-def _end(driver: "subprocess.Popen[bytes]") -> None:
+def _end(driver: Driver) -> None:
     """Close the pipe the driver holds on to; it ends with its workers."""
     assert driver.stdin
     driver.stdin.close()

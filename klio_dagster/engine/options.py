@@ -15,6 +15,7 @@ class LocalOptions:
     Args:
         workers: worker processes, >= 1.
         pipeline_options: passed to Beam untouched.
+        spares: folder where spare drivers wait; None: each run starts its own.
 
     Raises:
         ConfigError: `workers` is below 1.
@@ -22,6 +23,7 @@ class LocalOptions:
 
     workers: int
     pipeline_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    spares: str | None = None
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -42,13 +44,14 @@ def local_options(engine: Mapping[str, Any]) -> LocalOptions:
         raise ConfigError(f"unknown engine {kind!r}", where="engine", fix="use LocalEngine()")
     workers = fields.pop("workers", None) or usable_cores()
     pipeline_options: Mapping[str, Any] = fields.pop("pipeline_options", None) or {}
+    spares = fields.pop("spares", None)
     if fields:
         raise ConfigError(
             f"unknown option {', '.join(sorted(fields))}",
             where="engine 'local'",
             fix="it takes workers and pipeline_options",
         )
-    return LocalOptions(workers=workers, pipeline_options=pipeline_options)
+    return LocalOptions(workers=workers, pipeline_options=pipeline_options, spares=spares)
 
 
 def usable_cores() -> int:

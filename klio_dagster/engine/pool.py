@@ -9,7 +9,7 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import Failure, Receipt
@@ -34,6 +34,7 @@ class SupervisedPool:
         finished: the receipts that a worker, by name, has written so far.
         show: takes what user code prints.
         clock: seconds since the epoch.
+        spare: workers that were started before and wait for their manifest.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class SupervisedPool:
         finished: Callable[[str], list[Receipt]],
         show: Show,
         clock: Callable[[], float] = time.time,
+        spare: Sequence[WorkerProcess] = (),
     ) -> None:
         self._manifest = manifest
+        self._spare = list(spare)
         self._head = manifest.to_json()
         self._chain = {part.name: part for part in manifest.chain}
         self._size = size
@@ -134,13 +137,14 @@ class SupervisedPool:
                 self._broken = error
                 self._changed.notify_all()
         finally:
-            for worker in self._workers:
+            for worker in (*self._workers, *self._spare):
                 worker.close()
 
     def _start(self) -> WorkerProcess:
         self._started += 1
         name = f"{os.getpid()}-{self._started:04}"
-        worker = WorkerProcess.start(name, self._head, self._show)
+        worker = self._spare.pop() if self._spare else WorkerProcess.spawn(self._show)
+        worker.begin(name, self._head)
         self._guardian.watch(worker.process.pid)
         self._selector.register(worker.frames.pipe, selectors.EVENT_READ, worker)
         return worker

@@ -108,8 +108,8 @@ class WorkerProcess:
         threading.Thread(target=self._pump, args=(self.process.stderr,), daemon=True).start()
 
     @classmethod
-    def start(cls, name: str, head: str, show: Show) -> "WorkerProcess":
-        """Start a worker on a manifest."""
+    def spawn(cls, show: Show) -> "WorkerProcess":
+        """Start a worker that waits for its manifest."""
         printed = PrintedCount.new()
         process = subprocess.Popen(
             [sys.executable, "-m", "klio_dagster.engine.worker"],
@@ -123,10 +123,19 @@ class WorkerProcess:
         assert process.stdin
         with suppress(OSError):  # so that giving it batches never waits for user code
             fcntl.fcntl(process.stdin.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        worker = cls(name, process, show, printed)
-        worker._send([head, name, printed.file])
-        printed.close()
-        return worker
+        return cls("", process, show, printed)
+
+    def begin(self, name: str, head: str) -> None:
+        """Give it its manifest.
+
+        Args:
+            name: names its receipts' part file.
+            head: of the manifest, JSON.
+        """
+        self.name = name
+        self.start_deadline = time.monotonic() + _LONGEST_START_S
+        self._send([head, name, self.printed.file])
+        self.printed.close()
 
     def give(self, group: Group) -> None:
         """Hand over tasks; a worker that has just died gets them too, and loses them again."""

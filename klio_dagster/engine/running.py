@@ -6,6 +6,7 @@ from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.clock import clock_of
 from klio_dagster.engine.options import local_options
 from klio_dagster.engine.pool import SupervisedPool
+from klio_dagster.engine.process import WorkerProcess
 from klio_dagster.store.receipts import ReceiptPart, part_receipts
 from klio_dagster.store.store import Store
 
@@ -32,6 +33,7 @@ class RunningPool:
             finished=lambda writer: part_receipts(store, manifest.run, writer),
             show=_show,
             clock=clock_of(manifest),
+            spare=[_spare.pop() for _ in range(len(_spare))],
         )
 
     def close(self) -> None:
@@ -43,6 +45,7 @@ class RunningPool:
 # A DoFn arrives pickled and cannot carry a pool; it finds the one of its process by the run's id.
 # The driver starts it before it imports Beam, since both take about as long.
 _pools: dict[str, RunningPool] = {}
+_spare: list[WorkerProcess] = []
 
 
 def running_pool(manifest: Manifest) -> RunningPool:
@@ -54,6 +57,11 @@ def running_pool(manifest: Manifest) -> RunningPool:
     if manifest.run not in _pools:
         _pools[manifest.run] = RunningPool(manifest)
     return _pools[manifest.run]
+
+
+def keep_spare_workers(number: int) -> None:
+    """Start workers that wait for the manifest of this process."""
+    _spare.extend(WorkerProcess.spawn(_show) for _ in range(number))
 
 
 def close_pools() -> None:
