@@ -23,7 +23,7 @@ from klio_dagster.ledger.in_flight import in_flight
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.store.given_up import GivenUp, forget, given_up
 from klio_dagster.store.inbox import asked_entities
-from klio_dagster.store.kept import all_waiting, held_entities
+from klio_dagster.store.kept import held_entities, who_waits
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.giving_up import GivingUp
 
@@ -158,12 +158,12 @@ class _Tick:
         if not tries:
             return set()
         others = in_flight(self.store, self._keys, tries)
-        waiting = (all_waiting(self.store, self.group.keys[n]) for n in self.group.upstreams)
+        lacking = who_waits(self.store, [self.group.keys[n] for n in self.group.upstreams])
         return {
             *(entity for _, entity in others.pairs),
             *(receipt.entity for receipt in others.receipts),
             *asked_entities(self.store),
-            *(each.asked.entity for of_asset in waiting for each in of_asset),
+            *(entity for entities in lacking.values() for entity in entities),
         }
 
     def _give_up(

@@ -7,14 +7,17 @@ import dagster as dg
 import pytest
 
 from klio_dagster.core.backoff import Backoff
+from klio_dagster.core.job import JobId, UpstreamTrigger
 from klio_dagster.core.letter import Asked
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.errors import ConfigError
 from klio_dagster.store.claims import open_claim
-from klio_dagster.store.inbox import remove_batch, write_batch
+from klio_dagster.store.inbox import Batch, remove_batch, write_batch
+from klio_dagster.store.kept import Waiting, put_unasked
 from klio_dagster.streaming.retry_sensor import build_klio_retry_sensor
-from tests.flows.catalogue import all_of
+from tests.flows.catalogue import Catalogue, all_of
 from tests.ledger.catalogue import new_run
+from tests.services.pubsub import PubSubEmulator
 from tests.streaming.retrier import (
     HOUR_S,
     Retrier,
@@ -93,6 +96,22 @@ def test_what_a_live_run_computes_is_left_to_it(retrier: Retrier) -> None:
 
     assert said == "1 under way"
     assert retrier.tick() == "1 moved to the dead letters"
+
+
+def test_what_waits_for_an_input_of_another_job_is_left_to_it(
+    catalogue: Catalogue, pubsub_emulator: PubSubEmulator
+) -> None:
+    upstream = UpstreamTrigger(JobId("another", "team"), "projects/another/topics/team")
+    team = Team(catalogue, pubsub_emulator, upstream=upstream)
+    retrier = Retrier(team, {"max_attempts": 1})
+    tried_in_vain(team, "bad")
+    waiting = Waiting(asset="recording", sensor=team.sensor.name, asked=Asked(entity="bad"))
+    put_unasked(catalogue.store, Batch(team.sensor.name, "1"), [waiting])
+
+    said = retrier.tick()
+
+    assert said == "1 under way"
+    assert team.dead() == []
 
 
 def test_a_run_that_was_requested_is_waited_for_and_not_requested_twice(
