@@ -15,6 +15,7 @@ KlioError                      what, where, how to mend
 │   └── ClaimLostError         others took this run for dead and its entities over
 ├── MessageError               mended by whoever sent the message; it is kept as a dead letter
 ├── PubSubError                mended by whoever runs Pub/Sub; carries whether trying again may help
+│   ├── MessageRefusedError    it takes every message but this one
 │   └── PublishError           some messages were not published; carries which and why
 └── LedgerError                mended by whoever runs Dagster's instance
 """
@@ -122,6 +123,10 @@ class PubSubError(KlioError):
         super().__init__(what, where, fix)
         self.args = (what, where, fix, transient)
         self.transient = transient
+
+
+class MessageRefusedError(PubSubError):
+    """Pub/Sub takes messages there, and does not take this one."""
 
 
 class PublishError(PubSubError):

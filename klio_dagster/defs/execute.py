@@ -228,7 +228,8 @@ def _carry_out(run: Run, planned: Round, summary: Summary, passing: PassingOn) -
     summary.add(failures)
     # At once: they have no receipt that would mark them if the run breaks.
     planned_to_fail = _mark_failed(run, summary, before)
-    passing.planned(planned.plan)
+    unrecorded = {receipt.entity for receipt in planned.gathered.in_flight.receipts}
+    passing.planned(planned.plan, unrecorded)
     _compute(run, planned, summary, passing)
     _mark_failed(run, summary, before | planned_to_fail)
     compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again

@@ -112,7 +112,7 @@ def deliver_outbox(run: Run, passing: PassingOn) -> None:
     """Pass on what runs had recorded that died; a topic out of order does not stop the work."""
     try:
         passing.deliver_outbox()
-    except PubSubError as error:
+    except (PubSubError, ConfigError) as error:
         run.context.log.warning(f"{error}; what dead runs recorded stays in the outbox")
 
 
@@ -121,7 +121,9 @@ def finish(run: Run, passing: PassingOn, plan: Plan, in_flight: InFlight) -> Non
     waits_for: dict[str, set[str]] = {}
     for (_, entity), state in in_flight.pairs.items():
         waits_for.setdefault(entity, set()).add(state.claim.work_id)
-    passing.finish(plan, waits_for, before_waiting=lambda: _say_that_it_waited(run))
+    for receipt in in_flight.receipts:
+        waits_for.setdefault(receipt.entity, set()).add(receipt.run)
+    passing.finish(plan, waits_for, when_waiting=lambda: _say_that_it_waited(run))
 
 
 def _say_that_it_waited(run: Run) -> None:

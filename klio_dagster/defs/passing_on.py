@@ -12,7 +12,7 @@ The order of the durable steps, of each of which a kill repeats what comes after
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from klio_dagster.core.job import JobId
@@ -20,6 +20,7 @@ from klio_dagster.core.letter import Asked, Letter
 from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.group import EntityGroup
+from klio_dagster.errors import MessageRefusedError, PublishError, PubSubError
 from klio_dagster.message import Message, decode, encode, extended, new_message
 from klio_dagster.pubsub.publish import Outgoing
 from klio_dagster.store.inbox import Batch, put_batch, read_batch, remove_batch
@@ -31,9 +32,16 @@ from klio_dagster.store.kept import (
     joined,
     put_unasked,
 )
-from klio_dagster.store.outbox import forget_published, left_behind, published, put_published
+from klio_dagster.store.outbox import (
+    forget_published,
+    leave,
+    left_behind,
+    published,
+    put_published,
+)
 from klio_dagster.store.store import Store
 
+_TOLD_AT_ONCE = 1000
 Clock = Callable[[], float]
 
 
@@ -49,8 +57,8 @@ class Post(Protocol):
 class _Progress:
     """How far a run is with an entity."""
 
-    left: int = 0
-    """Outputs to be computed that have no receipt yet."""
+    left: set[str] = field(default_factory=set[str])
+    """Keys of the assets to be computed that have no receipt yet."""
     ran: bool = False
     failed: bool = False
     waits: bool = False
@@ -102,15 +110,31 @@ class PassingOn:
         self._progress: dict[str, _Progress] = {}
         self._published = published(store, work) if topic and batch else set[str]()
         self._receipts = len(self._published)
+        self._unsent: dict[str, PubSubError] = {}
+        self._unrecorded: set[str] = set()
+        self._error: PubSubError | None = None
         # A run without messages, topic or held ones keeps no book at all.
         self._is_needed = bool(topic or batch or self._held)
 
-    def planned(self, plan: Plan) -> None:
-        """Take in what a round computes; what it only skips is passed on at once."""
+    @property
+    def refused(self) -> Mapping[str, PubSubError]:
+        """The entities whose messages the topic does not take, whatever else it takes."""
+        return {e: why for e, why in self._unsent.items() if isinstance(why, MessageRefusedError)}
+
+    def planned(self, plan: Plan, unrecorded: Collection[str] = ()) -> None:
+        """Take in what a round computes; what it only skips is passed on at once.
+
+        Args:
+            plan: of the round.
+            unrecorded: entities of which a live run has finished something that the ledger may not
+                know yet; they are left to the next run of the batch.
+        """
         if not self._is_needed:
             return
+        self._unrecorded.update(e for e in unrecorded if e in self._asked)
         now = [entity for entity in plan.entities if self._note(plan, entity).is_done]
-        self._pass_on(entity for entity in now if entity in self._asked or entity in self._held)
+        wanted = (self._asked.keys() | self._held.keys()) - self._unrecorded
+        self._pass_on(entity for entity in now if entity in wanted)
 
     def recorded(self, receipts: Iterable[Receipt]) -> None:
         """Take in what the ledger knows now; what is whole is passed on."""
@@ -121,7 +145,7 @@ class PassingOn:
             progress = self._progress.get(receipt.entity)
             if progress is None or receipt.is_look:
                 continue
-            progress.left -= 1
+            progress.left.discard(receipt.asset)  # a receipt may come twice
             progress.failed |= receipt.failure is not None
             if progress.is_done:
                 done.append(receipt.entity)
@@ -133,17 +157,22 @@ class PassingOn:
         Raises:
             PubSubError: it cannot be published now; it stays in the outbox.
         """
-        for path, entities in left_behind(self._store, self._group.name):
-            if self._topic is not None:
-                self._send(entities)
-            self._let_go(entities)
+        for work_id, path, entities in left_behind(self._store, self._group.name):
+            for start in range(0, len(entities), _TOLD_AT_ONCE):
+                some = entities[start : start + _TOLD_AT_ONCE]
+                unsent = self._send(some) if self._topic is not None else {}
+                self._let_go([entity for entity in some if entity not in unsent])
+                rest = [*unsent, *entities[start + _TOLD_AT_ONCE :]]
+                leave(self._store, self._group.name, work_id, rest)
+                if self._error is not None:
+                    raise self._error
             self._store.delete(path)
 
     def finish(
         self,
         plan: Plan,
         waits_for: Mapping[str, Collection[str]],
-        before_waiting: Callable[[], None] = lambda: None,
+        when_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         """Put aside the messages of what is not done, and take the batch out of the inbox.
 
@@ -152,15 +181,21 @@ class PassingOn:
         Args:
             plan: of the whole run.
             waits_for: entity to the work ids of those that hold it.
-            before_waiting: called before a part of the batch is left in the inbox.
+            when_waiting: called when a part of the batch is left in the inbox.
+
+        Raises:
+            PubSubError: something could not be published; it is left, or in the outbox.
         """
         if self._batch is not None:
             left = self._left(plan, waits_for)
             # Somebody else may have settled it meanwhile; then there is nothing to be left.
             if left and read_batch(self._store, self._batch) is not None:
-                before_waiting()
                 put_batch(self._store, self._batch, left)
-                return
+                if self._error is None:
+                    when_waiting()
+                    return
+        if self._error is not None:
+            raise self._error
         # Before the batch, or a kill in between would leave them lying for ever: at worst its
         # messages are passed on twice.
         forget_published(self._store, self._work)
@@ -169,9 +204,11 @@ class PassingOn:
 
     def _note(self, plan: Plan, entity: str) -> _Progress:
         """How far we are with an entity, a round being planned."""
-        decisions = [verdicts[entity].decision for verdicts in plan.verdicts.values()]
+        decided = {name: verdicts[entity].decision for name, verdicts in plan.verdicts.items()}
+        decisions = decided.values()
         progress = self._progress.setdefault(entity, _Progress())
-        progress.left += decisions.count(Decision.RUN)
+        keys = self._group.keys
+        progress.left |= {keys[name] for name, each in decided.items() if each is Decision.RUN}
         progress.ran |= Decision.RUN in decisions
         progress.failed |= Decision.FAIL in decisions or Decision.REFUSE in decisions
         progress.waits = Decision.WAIT in decisions
@@ -182,7 +219,9 @@ class PassingOn:
         if not due:
             return
         if self._topic is not None:
-            self._send(due)
+            unsent = self._send(due)
+            self._unsent.update(unsent)
+            due = [entity for entity in due if entity not in unsent]
             self._published.update(due)
             self._receipts += 1
             put_published(self._store, self._work, self._receipts, due)
@@ -192,23 +231,32 @@ class PassingOn:
         """Hold the messages of entities no longer."""
         self._store.delete_many(path for e in entities for path in self._held.pop(e, ()))
 
-    def _send(self, entities: Iterable[str]) -> None:
-        """Publish the messages of entities, with us in their audit log."""
-        assert self._topic is not None
-        now = self._clock()
-        self._publish(
-            self._topic,
-            [
-                extended(message, self._job, now)
-                for entity in entities
-                for message in self._messages(entity)
-            ],
-        )
+    def _send(self, entities: Sequence[str]) -> Mapping[str, PubSubError]:
+        """Publish the messages of entities, with us in their audit log.
 
-    def _publish(self, topic: str, messages: Sequence[Message]) -> None:
-        if self._post is None:
-            self._post = self._make_post()
-        self._post.publish(topic, [Outgoing(encode(message)) for message in messages])
+        A topic out of order does not keep the run from computing: it is said in the end.
+
+        Returns:
+            The entities whose messages were not published, and why.
+        """
+        assert self._topic is not None
+        if self._error is not None and not isinstance(self._error, MessageRefusedError):
+            return dict.fromkeys(entities, self._error)  # it is out of order for all of them
+        now = self._clock()
+        told = [(e, extended(m, self._job, now)) for e in entities for m in self._messages(e)]
+        try:
+            if self._post is None:
+                self._post = self._make_post()
+            self._post.publish(self._topic, [Outgoing(encode(message)) for _, message in told])
+        except PublishError as error:
+            unsent = {told[at][0]: why for at, why in error.failed.items()}
+        except PubSubError as error:
+            unsent = dict.fromkeys(entities, error)
+        else:
+            return {}
+        others = [e for e in unsent.values() if not isinstance(e, MessageRefusedError)]
+        self._error = next(iter(others), None) or self._error or next(iter(unsent.values()))
+        return unsent
 
     def _messages(self, entity: str) -> list[Message]:
         """What is said of an entity: what its messages were, or something new.
@@ -237,8 +285,10 @@ class PassingOn:
             progress = self._progress.get(entity)
             if entity in requested:
                 missed.setdefault(self._group.keys[requested[entity]], []).append(asked)
-            elif entity in waiting or progress is None:
+            elif entity in waiting or progress is None or entity in self._unrecorded:
                 left.append(asked.waiting_for(tuple(waits_for.get(entity, ()))))
+            elif entity in self._unsent:
+                left.append(asked)
             elif progress.failed and asked.letters and not _is_refused(plan, entity):
                 assert self._batch is not None
                 hold(self._store, self._group.name, self._batch.sensor, asked)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -17,6 +17,7 @@ from klio_dagster.defs.partitions import register
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.errors import ConfigError
 from klio_dagster.store.inbox import Batch, read_batch
+from klio_dagster.store.outbox import published
 from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.store import Store
 
@@ -83,7 +84,10 @@ def _asked_by(
     """What a batch of messages asks for; nothing if somebody else has settled it."""
     asked = read_batch(store, batch) or []
     register_asked(instance, group.partitions, asked, store)
-    return Wanted(request_of(asked, _rerun_on(config)), batch=batch, asked=asked)
+    request = request_of(asked, _rerun_on(config))
+    # What a run before this one recorded and passed on was forced then.
+    forced = request.forced - published(store, batch.id)
+    return Wanted(replace(request, forced=forced), batch=batch, asked=asked)
 
 
 def request_of(asked: Sequence[Asked], rerun_on: frozenset[RerunOn]) -> Request:

@@ -95,6 +95,7 @@ def take(
         connection.connect(str(path))
         fds = array.array("i", [stdin_read, stdout_write])
         connection.sendmsg([head.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        connection.settimeout(None)  # it has the manifest now: nobody else may begin it
         pid = int(connection.recv(32))
     except (OSError, ValueError):  # there is none, or another run was faster
         connection.close()
@@ -143,12 +144,14 @@ def main(path: Path, workers: int) -> int:
     connection = _waited_for(path)
     if connection is None:
         return 0
+    connection.settimeout(_CONNECT_S)
     head, fds, _, _ = socket.recv_fds(connection, _MOST_BYTES, 2)
     os.dup2(fds[0], 0)
     os.dup2(fds[1], 1)
     os.dup2(fds[1], 2)
     for fd in fds:
         os.close(fd)
+    connection.settimeout(None)
     connection.sendall(str(os.getpid()).encode())
     code = driver.main([head.decode(), "--launched"])
     sys.stdout.flush()

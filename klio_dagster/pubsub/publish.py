@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
-from klio_dagster.errors import PublishError, PubSubError
+from klio_dagster.errors import MessageRefusedError, PublishError, PubSubError
 from klio_dagster.pubsub.connection import ANSWER_WITHIN_S, connection, tried
 from klio_dagster.pubsub.failures import Concern, call_error
 from klio_dagster.pubsub.settings import Settings, topic_path
@@ -119,7 +119,8 @@ class _Sending:
         except InvalidArgument as error:
             if len(batch) > 1:
                 return self._send_halves(batch)
-            self.failed[batch[0]] = call_error(error, self._concern)
+            said = call_error(error, self._concern)
+            self.failed[batch[0]] = MessageRefusedError(said.what, said.where, said.fix)
             return False
         except GoogleAPICallError as error:
             # The topic or the server, not these messages: the others would only wait as long.
@@ -187,8 +188,8 @@ def _size(message: Outgoing) -> int:
     return len(message.data) + named + len(message.ordering_key.encode()) + _FRAME_BYTES
 
 
-def _too_large(size: int, concern: Concern) -> PubSubError:
-    return PubSubError(
+def _too_large(size: int, concern: Concern) -> MessageRefusedError:
+    return MessageRefusedError(
         f"a message of {size:,} bytes is too large, Pub/Sub takes {MOST_BYTES:,}",
         concern.where,
         "put the bytes into the store and send their location",

@@ -11,6 +11,8 @@ from klio_dagster.errors import ConfigError
 from klio_dagster.store.layout import outbox_prefix, published_prefix
 from klio_dagster.store.objects import ObjectStore
 
+_SUFFIX = ".jsonl"
+
 
 def leave(store: ObjectStore, group: str, work_id: str, entities: Collection[str]) -> None:
     """Write down which entities the next run or sensor of the group passes on.
@@ -21,11 +23,11 @@ def leave(store: ObjectStore, group: str, work_id: str, entities: Collection[str
     """
     if entities:
         lines = (json.dumps({"entity": entity}) + "\n" for entity in entities)
-        store.put(f"{outbox_prefix(group)}{work_id}.jsonl", "".join(lines).encode())
+        store.put(f"{outbox_prefix(group)}{work_id}{_SUFFIX}", "".join(lines).encode())
 
 
-def left_behind(store: ObjectStore, group: str) -> Iterator[tuple[str, list[str]]]:
-    """Path and entities of each outbox of a group.
+def left_behind(store: ObjectStore, group: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Work id, path and entities of each outbox of a group.
 
     Raises:
         ConfigError: somebody has spoilt one, or the store does not let us read.
@@ -36,7 +38,8 @@ def left_behind(store: ObjectStore, group: str) -> Iterator[tuple[str, list[str]
         if data is None:  # another run was faster
             continue
         try:
-            yield info.path, [str(json.loads(line)["entity"]) for line in data.splitlines()]
+            entities = [str(json.loads(line)["entity"]) for line in data.splitlines()]
+            yield info.path.rpartition("/")[2].removesuffix(_SUFFIX), info.path, entities
         except (ValueError, KeyError, TypeError) as error:
             uri = store.uri(info.path)
             raise ConfigError("it names no entities", where=uri, fix="remove it") from error
@@ -62,7 +65,11 @@ def published(store: ObjectStore, work: str) -> set[str]:
     found: set[str] = set()
     for info in store.list(published_prefix(work)):
         data = store.get_or_none(info.path)
-        found.update(json.loads(data) if data else ())
+        try:
+            found.update(json.loads(data) if data else ())
+        except ValueError as error:
+            uri = store.uri(info.path)
+            raise ConfigError("it names no entities", where=uri, fix="remove it") from error
     return found
 
 

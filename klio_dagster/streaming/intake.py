@@ -88,11 +88,12 @@ class Intake:
         with subscription.leased():
             try:
                 while len(self.batches) < most_batches and time.monotonic() < until:
-                    received = subscription.pull(min(_AT_ONCE, self.filling.most))
+                    at_once = min(_AT_ONCE, self.filling.most)
+                    received = subscription.pull(at_once, self.filling.most_bytes)
                     if not received:
                         break
-                    for each in received:
-                        self._take(each, most_batches)
+                    no_room = [each for each in received if not self._take(each, most_batches)]
+                    subscription.release(no_room)  # somebody else may have some
                 self.flush()
             finally:
                 # What is in no batch comes again at once, and not when its lease has run out.
@@ -100,14 +101,31 @@ class Intake:
                     subscription.release(self._received)
                 self._received = []
 
+    def has_room(self, most_batches: int, size: int) -> bool:
+        """Whether one more message of so many bytes fits into so many batches."""
+        begins_another = not self.filling.has_room(size)
+        return len(self.batches) + begins_another < most_batches
+
     def add(self, letter: Letter, done: Callable[[], None]) -> None:
         """Take in a message that is kept elsewhere.
 
         Args:
             letter: the message.
             done: called once it is in the inbox, to let go of it there.
+
+        Raises:
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: the store did not answer or is full.
         """
+        if not self.filling.has_room(len(letter.data)):
+            self.flush()
         self._done.append(done)
+        if letter.forward:  # accepted before; merged ones say more than their own bytes
+            try:
+                self._accept(letter, decode(letter.forward, job=self.job))
+            except MessageError as error:
+                self._bury(letter, "undecodable", error.what)
+            return
         self._sort(letter)
 
     def resume(self, asked: Asked, done: Callable[[], None]) -> None:
@@ -157,12 +175,13 @@ class Intake:
         """
         for waiting, let_go in self.waiting(list(self.filling.entities)):
             self._bring_back(waiting, let_go)  # with what was pulled of the same entity
+        # All taken out before anything is written: after a write that failed, nothing is let go of.
         asked = list(self.filling.seal())
         dead, self._dead = self._dead, []
+        done, self._done = self._done, []
         put_all(self.store, dead)
         if asked:
             self.batches.append(write_batch(self.store, self.sensor, asked, clock=self.clock))
-        done, self._done = self._done, []
         for let_go in done:
             let_go()
         if self._subscription is not None and self._received:
@@ -175,7 +194,8 @@ class Intake:
         for letter in asked.letters:
             self.filling.add(letter, decode(letter.forward, job=self.job))
 
-    def _take(self, received: Received, most_batches: int) -> None:
+    def _take(self, received: Received, most_batches: int) -> bool:
+        """Take in a message; False if there is no room for it."""
         self.taken.pulled += 1
         at = received.published_at
         self.taken.oldest = at if self.taken.oldest is None else min(self.taken.oldest, at)
@@ -185,14 +205,13 @@ class Intake:
             message_id=received.message_id,
             published_at=at,
         )
+        if not self.has_room(most_batches, len(letter.data)):
+            return False
         if not self.filling.has_room(len(letter.data)):
             self.flush()
-        if len(self.batches) >= most_batches:
-            assert self._subscription is not None
-            self._subscription.release([received])  # no room: somebody else may have some
-            return
         self._received.append(received)
         self._sort(letter)
+        return True
 
     def _sort(self, letter: Letter) -> None:
         """Where a message belongs: into the batch, to the dead letters, or nowhere."""
@@ -202,6 +221,9 @@ class Intake:
             message = decoder(letter.data, letter.attributes, self.job)
         except MessageError as error:
             self._bury(letter, "undecodable", error.what)
+            return
+        except Exception as error:  # noqa: BLE001 - a decoder of the user's: it stops no other
+            self._bury(letter, "undecodable", f"the decoder raised {error!r:.200}")
             return
         accepted = message if isinstance(message, Dropped) else accepts(message, self.job)
         if isinstance(accepted, Dropped):

@@ -1,7 +1,7 @@
 """Which batches of the inbox a tick asks for: those that no live run works on."""
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -79,16 +79,6 @@ def standing(records: Iterable[dg.RunRecord], liveness: Liveness) -> Standing:
         last=last.dagster_run.run_id,
         has_waited=_has_waited(last),
     )
-
-
-def still_held(liveness: Mapping[str, bool], works: Collection[str]) -> bool:
-    """Whether one of the works that were waited for goes on.
-
-    Args:
-        liveness: work id to whether its claim is alive.
-        works: work ids.
-    """
-    return any(liveness.get(work, False) for work in works)
 
 
 def run_key(batch: Batch, number: int) -> str:

@@ -12,14 +12,14 @@ asked for by the next tick.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
 from klio_dagster.core.job import JobId
 from klio_dagster.core.letter import Asked
-from klio_dagster.core.plan import Decision
+from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.defs.knowledge import gather
 from klio_dagster.defs.lanes import LANE_TAG, MESSAGES
 from klio_dagster.defs.messages import JOB_TAG, job_of, passing
@@ -34,12 +34,14 @@ from klio_dagster.defs.requested import (
     request_of,
 )
 from klio_dagster.defs.sensing import graph_of
-from klio_dagster.errors import PubSubError
+from klio_dagster.errors import ConfigError, PubSubError
 from klio_dagster.ledger.in_flight import in_flight
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.pubsub.settings import subscription_path
 from klio_dagster.store.claims import read_claims
-from klio_dagster.store.inbox import Batch, list_batches, read_batch, remove_batch
+from klio_dagster.store.inbox import Batch, list_batches, put_batch, read_batch, remove_batch
+from klio_dagster.store.layout import outbox_prefix
+from klio_dagster.store.outbox import forget_published, published
 from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.bury import put_all
@@ -141,14 +143,15 @@ class Tick:
             self.report.is_full = True
             return
         for letter, let_go in replays(self.store, settings.name, self.context.log.warning):
+            if not intake.has_room(room, len(letter.data)) or time.monotonic() > until:
+                break  # the others come with the next tick
             intake.add(letter, let_go)
         waits.end(intake, room)
         try:
             intake.pull(self.pubsub.subscription(settings.subscription), room, until)
         except PubSubError as error:
             self.report.error = error
-        finally:
-            intake.flush()
+            intake.flush()  # what came from elsewhere
 
     def _requests(self) -> list[dg.RunRequest]:
         """Steps 3 and 4."""
@@ -177,7 +180,11 @@ class Tick:
         """What a batch asks for, if it is its turn; None if not, or not any more."""
         if standing.live is not None or time.time() < standing.rests_until:
             return None
-        asked = read_batch(self.store, batch)
+        try:
+            asked = read_batch(self.store, batch)
+        except ConfigError as error:
+            self.context.log.warning(str(error))  # it stops no other batch
+            return None
         if asked is None:
             return None
         self.report.see(asked)
@@ -190,26 +197,32 @@ class Tick:
 
     def _give_up(self, batch: Batch, standing: Standing, asked: Sequence[Asked]) -> None:
         """Move a batch to the dead letters: its runs ended, five times, without settling it."""
-        now = time.time()
-        put_all(
-            self.store,
-            [
-                DeadLetter(
-                    group=self.settings.group.name,
-                    sensor=self.settings.name,
-                    entity=each.entity,
-                    reason="run_failed",
-                    error=f"{MOST_ATTEMPTS} runs ended without it, the last one {standing.last}",
-                    at=now,
-                    attempts=standing.attempts,
-                    letter=letter,
-                )
-                for each in asked
-                for letter in each.letters
-            ],
-        )
+        told = published(self.store, batch.id)
+        error = f"{MOST_ATTEMPTS} runs ended without it, the last one {standing.last}"
+        for each in asked:
+            if each.entity not in told:
+                self._bury(each, "run_failed", error, standing.attempts)
+        forget_published(self.store, batch.id)
         remove_batch(self.store, batch)
-        self.report.taken.dead["run_failed"] += sum(len(each.letters) for each in asked)
+
+    def _bury(self, asked: Asked, reason: str, error: str, attempts: int) -> None:
+        """Put the messages of an entity among the dead letters."""
+        settings = self.settings
+        dead = [
+            DeadLetter(
+                group=settings.group.name,
+                sensor=settings.name,
+                entity=asked.entity,
+                reason=reason,
+                error=error,
+                at=time.time(),
+                attempts=attempts,
+                letter=letter,
+            )
+            for letter in asked.letters
+        ]
+        put_all(self.store, dead)
+        self.report.taken.dead[reason] += len(dead)
 
     def _needs_no_run(self, batch: Batch, asked: Sequence[Asked]) -> bool:
         """Pass on and remove a batch of which nothing is to be computed.
@@ -245,15 +258,34 @@ class Tick:
         decisions = {v.decision for verdicts in plan.verdicts.values() for v in verdicts.values()}
         if decisions - {Decision.SKIP, Decision.REFUSE}:
             return False
-        passes = self._passing(Wanted(request, batch=batch, asked=asked))
+        if self.report.error is None:  # or the next tick does it: each waits for an answer
+            self._pass_on(Wanted(request, batch=batch, asked=asked), plan)
+        return True
+
+    def _pass_on(self, wanted: Wanted, plan: Plan) -> None:
+        """Pass on a batch of which nothing is to be computed, and remove it."""
+        passes = self._passing(wanted)
         try:
             passes.planned(plan)
             passes.finish(plan, {})
         except PubSubError as error:
-            self.report.error = error  # it stays in the inbox, and the next tick tries again
-            return True
-        self.report.up_to_date += len(asked)
-        return True
+            self.report.error = error  # what is left is in the inbox, and the next tick tries again
+            self._bury_refused(wanted, passes.refused)
+            return
+        self.report.up_to_date += len(wanted.asked)
+
+    def _bury_refused(self, wanted: Wanted, refused: Mapping[str, PubSubError]) -> None:
+        """Messages that the topic will never take do not stay in the inbox."""
+        assert wanted.batch is not None
+        for each in wanted.asked:
+            if each.entity in refused:
+                self._bury(each, "refused", str(refused[each.entity]), 1)
+        left = [a for a in read_batch(self.store, wanted.batch) or () if a.entity not in refused]
+        if left:
+            put_batch(self.store, wanted.batch, left)
+        elif refused:
+            forget_published(self.store, wanted.batch.id)
+            remove_batch(self.store, wanted.batch)
 
     def _passing(self, wanted: Wanted) -> PassingOn:
         work = wanted.batch.id if wanted.batch else "outbox"
@@ -262,10 +294,14 @@ class Tick:
         )
 
     def _tell_what_dead_runs_recorded(self) -> None:
+        if next(iter(self.store.list(outbox_prefix(self.settings.group.name))), None) is None:
+            return
         try:
             self._passing(Wanted(request_of((), self.settings.rerun_on))).deliver_outbox()
         except PubSubError as error:
             self.report.error = error
+        except ConfigError as error:
+            self.context.log.warning(str(error))  # it stops no message
 
     def _request(self, batch: Batch, standing: Standing, asked: Sequence[Asked]) -> dg.RunRequest:
         settings = self.settings

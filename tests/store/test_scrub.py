@@ -151,5 +151,5 @@ def test_notes_of_what_is_passed_on_do_not_name_it_any_more():
     counted = scrub(store, ["a"], write=True)
 
     assert sorted(counted.values()) == [1, 1]
-    assert [entities for _, entities in left_behind(store, "tracks")] == [["b"]]
+    assert [entities for _, _, entities in left_behind(store, "tracks")] == [["b"]]
     assert published(store, "work") == {"c"}

@@ -1,0 +1,142 @@
+"""What is out of order stops nothing else, and is not lost."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from klio_dagster.core.job import JobId
+from klio_dagster.core.letter import Letter
+from klio_dagster.errors import PubSubError, StoreFullError
+from klio_dagster.message import Dropped, Limited, Message, encode, new_message
+from klio_dagster.store.store import Store
+from klio_dagster.streaming.dead_letter import DeadLetter, put, replay
+from tests.flows.catalogue import Catalogue, all_of
+from tests.services.pubsub import PubSubEmulator
+from tests.streaming.team import Team
+
+pytestmark = pytest.mark.emulator
+
+TEN_MB = 9_999_950
+
+
+def dead_letter(team: Team, entity: str, **said: bytes) -> DeadLetter:
+    letter = Letter(**{"data": encode(new_message(entity)), "message_id": entity, **said})
+    return DeadLetter(
+        group="work", sensor=team.sensor.name, entity=entity, reason="failed", error="x", at=1.0,
+        letter=letter,
+    )  # fmt: skip
+
+
+def test_what_was_sent_back_stays_where_it_is_when_the_inbox_cannot_be_written(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team.put("a")
+    put(team.catalogue.store, dead_letter(team, "a"))
+    replay(team.catalogue.store, [dead_letter(team, "a").id])
+    put_of_store = Store.put
+
+    def full(store: Store, path: str, data: bytes) -> None:
+        if "/inbox/" in path:
+            raise StoreFullError("no room", path, "make some")
+        put_of_store(store, path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", full)
+        with pytest.raises(StoreFullError):
+            team.tick()
+
+    (run,) = team.follow()
+
+    assert run.counts("materialized") == all_of(1)
+
+
+def test_many_that_are_sent_back_come_in_batches_of_the_usual_size(
+    catalogue: Catalogue, pubsub_emulator: PubSubEmulator
+) -> None:
+    team = Team(catalogue, pubsub_emulator, options={"max_messages": 2, "max_inbox_batches": 3})
+    letters = [dead_letter(team, f"e{number}") for number in range(9)]
+    for each in letters:
+        put(catalogue.store, each)
+    replay(catalogue.store, [each.id for each in letters])
+
+    requests = team.tick()
+
+    assert len(requests) == 3
+    assert len(team.inbox()) == 6
+
+
+def test_a_message_that_is_sent_back_says_all_that_was_merged_into_it(team: Team) -> None:
+    team.put("a")
+    others = JobId("their-project", "theirs")
+    both = new_message("a", to=Limited((team.job, others)))
+    only_ours = encode(new_message("a", to=Limited((team.job,))))
+    kept = dead_letter(team, "a", data=only_ours, forward=encode(both))
+    put(team.catalogue.store, kept)
+    replay(team.catalogue.store, [kept.id])
+
+    team.follow()
+
+    (told,) = team.told()
+    assert told.recipients == Limited((team.job, others))
+
+
+def test_a_topic_out_of_order_keeps_nothing_from_being_computed(team: Team) -> None:
+    assert team.topic is not None
+    team.put("a", "b", "c")
+    team.ask("a")
+    team.follow()
+    team.ask("a", "b", "c")
+    team.emulator.delete_topic(team.topic)
+
+    (run,) = team.follow()
+
+    assert "does not exist" in run.error
+    assert team.catalogue.materialized("report") == {"a", "b", "c"}
+    assert set(team.inbox()) == {"a", "b", "c"}
+
+
+def test_one_message_that_the_topic_refuses_is_a_dead_letter_and_the_others_go_on(
+    team: Team,
+) -> None:
+    team.put("large", "b")
+    data = encode(Message(entity_id="large", payload=b"x" * TEN_MB))
+    team.send(data, encode(new_message("b")))
+    team.follow()
+
+    for _ in range(4):
+        if team.inbox():
+            with pytest.raises(PubSubError, match="large"):
+                team.tick()
+
+    assert team.inbox() == []
+    assert [m.entity_id for m in team.told()] == ["b"]
+    (dead,) = team.dead()
+    assert (dead.reason, dead.entity) == ("refused", "large")
+
+
+def test_a_decoder_that_breaks_costs_one_message(
+    catalogue: Catalogue, pubsub_emulator: PubSubEmulator
+) -> None:
+    def picky(data: bytes, _attributes: Mapping[str, str], _job: JobId) -> Message | Dropped:
+        return new_message({b"1": "a"}[data])
+
+    team = Team(catalogue, pubsub_emulator, options={"decoder": picky})
+    team.put("a")
+    team.send(b"2", b"1")
+
+    (run,) = team.follow()
+
+    assert run.counts("materialized") == all_of(1)
+    (dead,) = team.dead()
+    assert (dead.reason, dead.letter.data) == ("undecodable", b"2")
+    assert "KeyError" in dead.error
+
+
+def test_a_spoilt_batch_stops_no_other(team: Team) -> None:
+    team.put("a")
+    team.catalogue.store.put(f"_klio/inbox/{team.sensor.name}/00000000000001-x.jsonl", b"spoilt\n")
+    team.ask("a")
+
+    (run,) = team.follow()
+
+    assert run.counts("materialized") == all_of(1)
