@@ -38,13 +38,16 @@ def listening(sensor: str | None, options: str) -> Listening:
         ConfigError: there is none, or several.
         PubSubError: its subscription cannot be looked at.
     """
-    with open_project(None) as project:
-        found = {
-            name: (settings, settings.pubsub or each.pubsub)
-            for each in project.groups
-            for name, settings in message_sensors(each.location.repository.sensor_defs).items()
-            if settings.group.name == each.group.name
-        }
+    try:
+        with open_project(None) as project:
+            found = {
+                name: (settings, settings.pubsub or each.pubsub)
+                for each in project.groups
+                for name, settings in message_sensors(each.location.repository.sensor_defs).items()
+                if settings.group.name == each.group.name
+            }
+    except ConfigError as error:
+        raise ConfigError(error.what, error.where, f"{error.fix}; or name {options}") from error
     names = ", ".join(sorted(found))
     if not found:
         what, fix = "the project has no message sensor to publish for", f"name {options}"

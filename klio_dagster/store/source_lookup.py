@@ -49,14 +49,19 @@ def look_up_sources(
     listed = Store.open(pattern.root) if pattern.root else store
     paths = {e: path for e in entities if (path := _path(pattern, e)) is not None}
 
+    root = listed.local_path("")
+
     def found(entity: str) -> SourceObject | None:
+        # A file where a folder would have to be is no trouble here: there is no such source.
+        if root is not None and not (root / paths[entity]).is_file():
+            return None
         with suppress(ObjectNotFoundError):
             info = listed.head(paths[entity])
             location = location_of(pattern, listed, info.path)
             return SourceObject(location, info.version, info.size, info.modified)
         return None
 
-    if listed.local_path("") is not None or len(paths) == 1:
+    if root is not None or len(paths) == 1:
         sources = list(map(found, paths))
     else:
         with ThreadPoolExecutor(_AT_ONCE) as threads:

@@ -141,14 +141,18 @@ def test_of_many_refused_ids_the_first_are_told(recorder, capsys):
         pytest.param(["a", "-n", "--topic", "abc"], "its project is not known", id="project"),
         pytest.param(
             ["a"],
-            "no message sensor to publish for; name --topic and --job",
+            "name --topic and --job",
             id="neither topic nor job",
         ),
         pytest.param(["a", "--topic", TOPIC], "name --topic and --job", id="no job"),
         pytest.param(["a", "-t"], "name --topic", id="no topic"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_one_line(arguments, said, recorder, capsys):
+def test_what_cannot_be_meant_is_refused_in_one_line(
+    arguments, said, recorder, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # no project: none of its settings must reach other tests
+
     code = main(["message", "publish", *arguments])
 
     shown = capsys.readouterr().err

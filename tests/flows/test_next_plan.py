@@ -28,6 +28,6 @@ def test_a_recorded_run_is_not_read_by_the_next_plan(computed: Catalogue) -> Non
         verdict.reason for v in gathered.plan(made).verdicts.values() for verdict in v.values()
     } == {"up_to_date"}
     # The claims once by each, the sources in one listing, and no receipt, manifest or output.
-    assert store.asked == ["_klio/open/", "_klio/open/", "_klio/removed/", "tracks/"]
+    assert store.asked == ["_klio/open/", "_klio/open/", "_klio/removed/"]
     (receipts,) = computed.store.list("_klio/receipts/")
     assert receipts.path.endswith("/compacted.jsonl.gz")
