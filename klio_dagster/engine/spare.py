@@ -1,10 +1,9 @@
-"""A spare driver (`python -m`): one that waits for its manifest, so that a run need not start one.
+"""The launcher's side of spare drivers: one waits for a manifest, so that a run starts none.
 
 Starting a driver and its workers takes more than a second, most of it imports: for a run that
 computes one entity that is most of its time. A run leaves one behind when it ends; the next one
 takes it over a socket. It carries out one manifest and ends, so no state of one run is another's,
-and it has loaded nothing of the user's before. Nobody takes it for a minute, or its folder is gone:
-it ends.
+and it has loaded nothing of the user's before (`engine.spare_driver`).
 """
 
 import array
@@ -17,18 +16,13 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
-from importlib import import_module
 from pathlib import Path
-from time import monotonic
 from typing import IO
-from uuid import uuid4
 
 from klio_dagster.version import __version__
 
-KEPT_S = 60.0
-_LOOK_S = 0.5
 _CONNECT_S = 1.0
-_MOST_BYTES = 1 << 16
+_DRIVER = "klio_dagster.engine.spare_driver"
 
 
 class TakenDriver:
@@ -119,76 +113,13 @@ def leave_behind(folder: Path, workers: int, environment: Mapping[str, str]) -> 
     path = folder / _name(workers, environment)
     if not folder.is_dir() or path.exists():
         return
-    command = [sys.executable, "-m", __name__, str(path), str(workers)]
+    command = [sys.executable, "-m", _DRIVER, str(path), str(workers)]
     nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     silent = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)]
     # Not by `subprocess`, which would wait for it, or warn that nobody does.
     os.posix_spawn(
         sys.executable, command, dict(environment), file_actions=[nothing, *silent], setsid=True
     )
-
-
-def main(path: Path, workers: int) -> int:
-    """Wait for a manifest, and carry it out.
-
-    Returns:
-        The driver's exit code; 0 if nobody came.
-    """
-    from klio_dagster.engine import driver
-    from klio_dagster.engine.running import keep_spare_workers
-
-    keep_spare_workers(workers)
-    import_module("klio_dagster.engine.beam.pipeline")  # what takes a driver so long to start
-    import_module("klio_dagster.engine.beam.runners")
-
-    connection = _waited_for(path)
-    if connection is None:
-        return 0
-    connection.settimeout(_CONNECT_S)
-    head, fds, _, _ = socket.recv_fds(connection, _MOST_BYTES, 2)
-    os.dup2(fds[0], 0)
-    os.dup2(fds[1], 1)
-    os.dup2(fds[1], 2)
-    for fd in fds:
-        os.close(fd)
-    connection.settimeout(None)
-    connection.sendall(str(os.getpid()).encode())
-    code = driver.main([head.decode(), "--launched"])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    connection.sendall(bytes([code]))
-    return code
-
-
-def _waited_for(path: Path) -> socket.socket | None:
-    """The run that takes us; None after a minute, or when our socket or its folder is gone."""
-    ends_at = monotonic() + KEPT_S
-    with socket.socket(socket.AF_UNIX) as listener:
-        hidden = path.with_name(uuid4().hex)
-        try:
-            listener.bind(str(hidden))
-            listener.listen(1)
-            hidden.rename(path)
-            ours = path.stat().st_ino
-        except OSError:  # the folder is gone
-            return None
-        listener.settimeout(_LOOK_S)
-        try:
-            while monotonic() < ends_at and _inode(path) == ours:
-                with suppress(TimeoutError):
-                    return listener.accept()[0]
-            return None
-        finally:
-            if _inode(path) == ours:
-                with suppress(OSError):
-                    path.unlink()
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return -1
 
 
 def _name(workers: int, environment: Mapping[str, str]) -> str:
@@ -204,8 +135,3 @@ def _name(workers: int, environment: Mapping[str, str]) -> str:
         sorted(environment.items()),
     ]
     return sha256(json.dumps(told).encode()).hexdigest()[:24]
-
-
-if __name__ == "__main__":
-    code = main(Path(sys.argv[1]), int(sys.argv[2]))
-    os._exit(code)

@@ -44,7 +44,7 @@ def waiting() -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if "klio_dagster.engine.spare" in (process.info["cmdline"] or [])
+        if "klio_dagster.engine.spare_driver" in (process.info["cmdline"] or [])
     ]
 
 
