@@ -25,12 +25,12 @@ def spares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     monkeypatch.setenv(SPARES, str(folder))
     yield folder
-    left = waiting()
+    left = waiting(folder)
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
     psutil.wait_procs(left, LONGEST_S)
-    assert waiting() == [], "it ends when its folder is gone"
+    assert waiting(folder) == [], "it ends when its folder is gone"
 
 
 @pytest.fixture
@@ -39,12 +39,12 @@ def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
         yield catalogue
 
 
-def waiting() -> list[psutil.Process]:
-    """The spare drivers of all folders."""
+def waiting(folder: Path) -> list[psutil.Process]:
+    """The spare drivers of a folder."""
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if "klio_dagster.engine.spare_driver" in (process.info["cmdline"] or [])
+        if any(part.startswith(f"{folder}/") for part in process.info["cmdline"] or [])
     ]
 
 
@@ -95,9 +95,9 @@ def test_where_the_one_that_waited_was_killed_a_run_starts_its_own(
 ) -> None:
     counted(catalogue, "a")
     wait_for_one(spares)
-    for process in waiting():
+    for process in waiting(spares):
         process.kill()
-    psutil.wait_procs(waiting(), LONGEST_S)
+    psutil.wait_procs(waiting(spares), LONGEST_S)
 
     assert counted(catalogue, "b") == {"named": 1}
 
