@@ -12,6 +12,8 @@ from klio_dagster.cli.progress import progress_shown
 from klio_dagster.cli.publishing import checked_ids, published
 from klio_dagster.core.job import JobId
 from klio_dagster.core.wording import counted
+from klio_dagster.defs.messages import parsed_job
+from klio_dagster.errors import ConfigError
 from klio_dagster.message import ANYONE, Limited, Recipients, encode, new_message
 from klio_dagster.pubsub.publish import Publisher
 from klio_dagster.pubsub.settings import Settings, topic_path
@@ -28,10 +30,11 @@ class _Job(click.ParamType):
         Raises:
             BadParameter: they are none.
         """
-        project, separator, name = str(value).partition("::")
-        if not (project and separator and name):
-            raise click.BadParameter(f"'{value}' is not of the form PROJECT::JOB", ctx, param)
-        return JobId(project, name)
+        try:
+            return parsed_job(str(value))
+        except ConfigError as error:
+            said = f"'{value}' is not of the form PROJECT::JOB"
+            raise click.BadParameter(said, ctx, param) from error
 
 
 class Destination(NamedTuple):

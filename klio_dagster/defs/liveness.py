@@ -1,7 +1,7 @@
 """Which runs work, or will: Dagster alone cannot tell a killed one from a live one."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
@@ -27,10 +27,12 @@ class Liveness:
     Args:
         claims: run id to whether its claim is alive.
         now: seconds since 1970.
+        works: work ids of the live claims.
     """
 
     claims: Mapping[str, bool]
     now: float
+    works: Collection[str] = ()
 
     @classmethod
     def of(cls, store: Store) -> "Liveness":
@@ -40,8 +42,10 @@ class Liveness:
             ConfigError: a claim cannot be read.
             StoreUnavailableError: the store did not answer.
         """
-        claims = {state.claim.run_id: state.is_alive for state in read_claims(store)}
-        return cls(claims, time.time())
+        states = read_claims(store)
+        claims = {state.claim.run_id: state.is_alive for state in states}
+        works = {state.claim.work_id for state in states if state.is_alive}
+        return cls(claims, time.time(), works)
 
     def is_live(self, record: dg.RunRecord) -> bool:
         """Whether a run works, or will.

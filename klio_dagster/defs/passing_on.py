@@ -59,7 +59,6 @@ class _Progress:
 
     left: set[str] = field(default_factory=set[str])
     """Keys of the assets to be computed that have no receipt yet."""
-    ran: bool = False
     failed: bool = False
     waits: bool = False
 
@@ -209,7 +208,6 @@ class PassingOn:
         progress = self._progress.setdefault(entity, _Progress())
         keys = self._group.keys
         progress.left |= {keys[name] for name, each in decided.items() if each is Decision.RUN}
-        progress.ran |= Decision.RUN in decisions
         progress.failed |= Decision.FAIL in decisions or Decision.REFUSE in decisions
         progress.waits = Decision.WAIT in decisions
         return progress

@@ -1,6 +1,5 @@
 """Which batches of the inbox a tick asks for: those that no live run works on."""
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,6 @@ import dagster as dg
 from klio_dagster.defs.liveness import Liveness
 from klio_dagster.defs.messages import WAITED_TAG
 from klio_dagster.store.inbox import Batch
-from klio_dagster.store.store import Store
 
 BATCH_TAG = "klio/batch"
 ATTEMPT_TAG = "klio/attempt"
@@ -44,21 +42,13 @@ class Standing:
 
 
 def standings(
-    instance: dg.DagsterInstance, store: Store, batches: Sequence[Batch]
+    instance: dg.DagsterInstance, liveness: Liveness, batches: Sequence[Batch]
 ) -> dict[Batch, Standing]:
-    """How it stands with batches, in one look at Dagster's runs.
-
-    Raises:
-        ConfigError: a claim cannot be read.
-        StoreUnavailableError: the store did not answer.
-    """
-    if not batches:
-        return {}
+    """How it stands with batches, at least one, in one look at Dagster's runs."""
     wanted = dg.RunsFilter(tags={BATCH_TAG: [batch.id for batch in batches]})
     by_batch: dict[str, list[dg.RunRecord]] = {}
     for record in instance.get_run_records(wanted):
         by_batch.setdefault(record.dagster_run.tags[BATCH_TAG], []).append(record)
-    liveness = Liveness.of(store) if by_batch else Liveness({}, time.time())
     return {batch: standing(by_batch.get(batch.id, ()), liveness) for batch in batches}
 
 

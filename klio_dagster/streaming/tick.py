@@ -12,40 +12,30 @@ asked for by the next tick.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import dagster as dg
 
 from klio_dagster.core.job import JobId
 from klio_dagster.core.letter import Asked
-from klio_dagster.core.plan import Decision, Plan
-from klio_dagster.defs.knowledge import gather
 from klio_dagster.defs.lanes import LANE_TAG, MESSAGES
-from klio_dagster.defs.messages import JOB_TAG, job_of, passing
+from klio_dagster.defs.liveness import Liveness
+from klio_dagster.defs.messages import JOB_TAG, job_of
 from klio_dagster.defs.metadata import metadata_of
-from klio_dagster.defs.passing_on import PassingOn
 from klio_dagster.defs.pubsub import KlioPubSubResource
 from klio_dagster.defs.requested import (
-    Wanted,
     entity_run_tags,
-    partitioned_outside,
     register_asked,
-    request_of,
 )
-from klio_dagster.defs.sensing import graph_of
 from klio_dagster.errors import ConfigError, PubSubError
-from klio_dagster.ledger.in_flight import in_flight
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.pubsub.settings import subscription_path
-from klio_dagster.store.claims import read_claims
-from klio_dagster.store.inbox import Batch, list_batches, put_batch, read_batch, remove_batch
-from klio_dagster.store.layout import outbox_prefix
+from klio_dagster.store.inbox import Batch, list_batches, read_batch, remove_batch
 from klio_dagster.store.outbox import forget_published, published
 from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.bury import put_all
-from klio_dagster.streaming.dead_letter import DeadLetter
+from klio_dagster.streaming.bury import bury
 from klio_dagster.streaming.filling import Filling
 from klio_dagster.streaming.intake import TIME_BUDGET_S, Intake
 from klio_dagster.streaming.replays import replays
@@ -60,6 +50,7 @@ from klio_dagster.streaming.requests import (
 )
 from klio_dagster.streaming.settings import SensorSettings
 from klio_dagster.streaming.waiting import Looks, Waits
+from klio_dagster.streaming.without_run import WithoutRun
 
 SENSOR_TAG = "klio/sensor"
 
@@ -92,13 +83,22 @@ class Tick:
             ConfigError: the store or a name is configured wrongly.
             StoreUnavailableError: the store did not answer.
         """
-        self._tell_what_dead_runs_recorded()
+        passes = WithoutRun(
+            context=self.context,
+            settings=self.settings,
+            store=self.store,
+            pubsub=self.pubsub,
+            job=self._job,
+            ledger=lambda: self.ledger,
+            report=self.report,
+        )
+        passes.deliver_outbox()
         waits = Waits(
             self.context, self.settings, self.store, self._job, lambda: self.ledger, self.looks
         )
         self._ask_upstream(waits)
         self._take_in(waits)
-        requests = self._requests()
+        requests = self._requests(passes)
         self.context.log.info(str(self.report))
         if self.report.error is not None and not requests:
             raise self.report.error
@@ -153,21 +153,24 @@ class Tick:
             self.report.error = error
             intake.flush()  # what came from elsewhere
 
-    def _requests(self) -> list[dg.RunRequest]:
+    def _requests(self, passes: WithoutRun) -> list[dg.RunRequest]:
         """Steps 3 and 4."""
-        batches = list_batches(self.store, self.settings.name)
-        known = standings(self.context.instance, self.store, batches)
-        works = {state.claim.work_id: state.is_alive for state in read_claims(self.store)}
         requests: list[dg.RunRequest] = []
+        batches = list_batches(self.store, self.settings.name)
+        if not batches:
+            return requests
+        instance = self.context.instance
+        liveness, removed = Liveness.of(self.store), removed_entities(self.store)
+        known = standings(instance, liveness, batches)
         for batch in batches:
             standing = known[batch]
-            asked = self._to_be_asked(batch, standing, works)
+            asked = self._to_be_asked(batch, standing, liveness)
             if asked is None:
                 continue
             self.report.registered += register_asked(
-                self.context.instance, self.settings.group.partitions, asked, self.store
+                instance, self.settings.group.partitions, asked, removed
             )
-            if self._needs_no_run(batch, asked):
+            if passes.settles(batch, asked):
                 continue
             requests.append(self._request(batch, standing, asked))
         self.report.requested = len(requests)
@@ -175,7 +178,7 @@ class Tick:
         return requests
 
     def _to_be_asked(
-        self, batch: Batch, standing: Standing, works: dict[str, bool]
+        self, batch: Batch, standing: Standing, liveness: Liveness
     ) -> Sequence[Asked] | None:
         """What a batch asks for, if it is its turn; None if not, or not any more."""
         if standing.live is not None or time.time() < standing.rests_until:
@@ -191,7 +194,7 @@ class Tick:
         if standing.is_given_up:
             self._give_up(batch, standing, asked)
             return None
-        if standing.has_waited and any(works.get(work) for a in asked for work in a.waits_for):
+        if standing.has_waited and any(w in liveness.works for a in asked for w in a.waits_for):
             return None
         return asked
 
@@ -201,107 +204,12 @@ class Tick:
         error = f"{MOST_ATTEMPTS} runs ended without it, the last one {standing.last}"
         for each in asked:
             if each.entity not in told:
-                self._bury(each, "run_failed", error, standing.attempts)
+                reason, attempts = "run_failed", standing.attempts
+                self.report.taken.dead[reason] += bury(
+                    self.store, self.settings, each, reason, error, attempts
+                )
         forget_published(self.store, batch.id)
         remove_batch(self.store, batch)
-
-    def _bury(self, asked: Asked, reason: str, error: str, attempts: int) -> None:
-        """Put the messages of an entity among the dead letters."""
-        settings = self.settings
-        dead = [
-            DeadLetter(
-                group=settings.group.name,
-                sensor=settings.name,
-                entity=asked.entity,
-                reason=reason,
-                error=error,
-                at=time.time(),
-                attempts=attempts,
-                letter=letter,
-            )
-            for letter in asked.letters
-        ]
-        put_all(self.store, dead)
-        self.report.taken.dead[reason] += len(dead)
-
-    def _needs_no_run(self, batch: Batch, asked: Sequence[Asked]) -> bool:
-        """Pass on and remove a batch of which nothing is to be computed.
-
-        What is not materialised at all is seen without listing any source.
-        """
-        group = self.settings.group
-        names = [asset.name for asset in group.chain.assets]
-        keys = [group.keys[name] for name in names]
-        asking = [each for each in asked if not each.ping]
-        if any(each.force for each in asking):
-            return False
-        if asking:
-            entities = [each.entity for each in asking]
-            records = self.ledger.records(keys, entities)
-            for of_asset in records.values():
-                for entity in entities:
-                    record = of_asset.get(entity)
-                    if record is None or not record.materialized or record.failed:
-                        return False
-        request = request_of(asked, self.settings.rerun_on)
-        gathered = gather(
-            group,
-            request,
-            names,
-            ledger=self.ledger,
-            store=self.store,
-            partitioned=partitioned_outside(group, graph_of(self.context)),
-            # Only what the ledger says: what is finished and not recorded yet may still be lost.
-            in_flight=replace(in_flight(self.store, keys, request.entities), receipts=()),
-        )
-        plan = gathered.plan(group)
-        decisions = {v.decision for verdicts in plan.verdicts.values() for v in verdicts.values()}
-        if decisions - {Decision.SKIP, Decision.REFUSE}:
-            return False
-        if self.report.error is None:  # or the next tick does it: each waits for an answer
-            self._pass_on(Wanted(request, batch=batch, asked=asked), plan)
-        return True
-
-    def _pass_on(self, wanted: Wanted, plan: Plan) -> None:
-        """Pass on a batch of which nothing is to be computed, and remove it."""
-        passes = self._passing(wanted)
-        try:
-            passes.planned(plan)
-            passes.finish(plan, {})
-        except PubSubError as error:
-            self.report.error = error  # what is left is in the inbox, and the next tick tries again
-            self._bury_refused(wanted, passes.refused)
-            return
-        self.report.up_to_date += len(wanted.asked)
-
-    def _bury_refused(self, wanted: Wanted, refused: Mapping[str, PubSubError]) -> None:
-        """Messages that the topic will never take do not stay in the inbox."""
-        assert wanted.batch is not None
-        for each in wanted.asked:
-            if each.entity in refused:
-                self._bury(each, "refused", str(refused[each.entity]), 1)
-        left = [a for a in read_batch(self.store, wanted.batch) or () if a.entity not in refused]
-        if left:
-            put_batch(self.store, wanted.batch, left)
-        elif refused:
-            forget_published(self.store, wanted.batch.id)
-            remove_batch(self.store, wanted.batch)
-
-    def _passing(self, wanted: Wanted) -> PassingOn:
-        work = wanted.batch.id if wanted.batch else "outbox"
-        return passing(
-            self.store, self.settings.group, self.pubsub, work=work, wanted=wanted, job=self._job
-        )
-
-    def _tell_what_dead_runs_recorded(self) -> None:
-        if next(iter(self.store.list(outbox_prefix(self.settings.group.name))), None) is None:
-            return
-        try:
-            self._passing(Wanted(request_of((), self.settings.rerun_on))).deliver_outbox()
-        except PubSubError as error:
-            self.report.error = error
-        except ConfigError as error:
-            self.context.log.warning(str(error))  # it stops no message
 
     def _request(self, batch: Batch, standing: Standing, asked: Sequence[Asked]) -> dg.RunRequest:
         settings = self.settings

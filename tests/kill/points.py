@@ -115,9 +115,9 @@ ELSEWHERE: Mapping[str, Point] = {
     ),
     "after the batch of what was kept": Point(at="klio_dagster.streaming.intake:write_batch"),
     "before the letters of a batch given up": Point(
-        at="klio_dagster.streaming.tick:put_all", when="before"
+        at="klio_dagster.streaming.bury:put_all", when="before"
     ),
-    "after the letters of a batch given up": Point(at="klio_dagster.streaming.tick:put_all"),
+    "after the letters of a batch given up": Point(at="klio_dagster.streaming.bury:put_all"),
 }
 
 _ONE_BY_ONE = {"klio_dagster.streaming.waiting:_AT_ONCE": 1}
