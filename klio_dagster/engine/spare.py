@@ -123,7 +123,7 @@ def leave_behind(folder: Path, workers: int, environment: Mapping[str, str]) -> 
 
 
 def _name(workers: int, environment: Mapping[str, str]) -> str:
-    """Equal for processes that would start equal drivers."""
+    """Equal for processes that would start equal drivers; a socket's path is 103 bytes at most."""
     package = Path(__file__).parents[1]
     newest = max(file.stat().st_mtime_ns for file in package.rglob("*.py"))
     told = [
@@ -134,4 +134,4 @@ def _name(workers: int, environment: Mapping[str, str]) -> str:
         workers,
         sorted(environment.items()),
     ]
-    return sha256(json.dumps(told).encode()).hexdigest()[:24]
+    return sha256(json.dumps(told).encode()).hexdigest()[:16]

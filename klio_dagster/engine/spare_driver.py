@@ -54,7 +54,7 @@ def _waited_for(path: Path) -> socket.socket | None:
     """The run that takes us; None after a minute, or when our socket or its folder is gone."""
     ends_at = monotonic() + KEPT_S
     with socket.socket(socket.AF_UNIX) as listener:
-        hidden = path.with_name(uuid4().hex)
+        hidden = path.with_name(uuid4().hex[:16])
         try:
             listener.bind(str(hidden))
             listener.listen(1)

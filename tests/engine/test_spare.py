@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import psutil
 import pytest
@@ -20,9 +21,8 @@ LONGEST_S = 30.0
 
 
 @pytest.fixture
-def spares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    folder = tmp_path / "spares"
-    folder.mkdir()
+def spares(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = Path(mkdtemp(prefix="klio-"))  # as `klio dev` does: a socket's path must be short
     monkeypatch.setenv(SPARES, str(folder))
     yield folder
     left = waiting(folder)
