@@ -6,6 +6,7 @@ from itertools import groupby
 import click
 
 from klio_dagster.cli.asking import Asked
+from klio_dagster.cli.inboxes import counted_batches, told_of_batches, without_sensor
 from klio_dagster.cli.output import (
     common,
     example,
@@ -40,11 +41,13 @@ def status(select: str | None, as_json: bool) -> None:
 
     Materialized, failed and missing make up all entities; stale ones are materialized, but their
     code or their input has changed since. After them: how many wait for an input that was asked for
-    upstream.
+    upstream, and what messages ask for that is not finished.
     """
     with open_project(select) as project:
         flagged = flagged_in(project)
         waiting = counted_waits(project)
+        inbox = counted_batches(project)
+        strangers = without_sensor(project, inbox)
         found = Status.of_groups(
             surveyed(
                 each.group,
@@ -59,7 +62,12 @@ def status(select: str | None, as_json: bool) -> None:
         )
     if as_json:
         # Only where there are some: the object is read by programs.
-        some = {"flagged": counted_flags(flagged), "waiting": waiting}
+        some = {
+            "flagged": counted_flags(flagged),
+            "waiting": waiting,
+            "inbox": inbox,
+            "inbox_without_sensor": strangers,
+        }
         print_json({**found.to_json(), **{name: what for name, what in some.items() if what}})
         return
     rows = [[key, *(counts[name] for name in _COUNTS)] for key, counts in found.assets.items()]
@@ -69,6 +77,9 @@ def status(select: str | None, as_json: bool) -> None:
         click.echo(_told_of_flags(flagged))
     if waiting:
         click.echo(told_of_waits(waiting))
+    if inbox:
+        for line in told_of_batches(inbox, strangers):
+            click.echo(line)
 
 
 @click.command(

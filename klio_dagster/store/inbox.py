@@ -85,6 +85,17 @@ def list_batches(store: ObjectStore, sensor: str) -> list[Batch]:
     return sorted(batch for batch in found if batch is not None)
 
 
+def all_batches(store: ObjectStore) -> list[Batch]:
+    """The batches of all sensors.
+
+    Raises:
+        ConfigError: the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    found = (Batch.at(info.path) for info in store.list(INBOX_PREFIX))
+    return [batch for batch in found if batch is not None]
+
+
 def asked_entities(store: ObjectStore) -> set[str]:
     """The entities that batches of the inbox name, of all sensors.
 
@@ -92,12 +103,8 @@ def asked_entities(store: ObjectStore) -> set[str]:
         ConfigError: somebody has spoilt one, or the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
-    batches = (Batch.at(info.path) for info in store.list(INBOX_PREFIX))
     return {
-        asked.entity
-        for batch in batches
-        if batch is not None
-        for asked in read_batch(store, batch) or ()
+        asked.entity for batch in all_batches(store) for asked in read_batch(store, batch) or ()
     }
 
 
