@@ -83,7 +83,7 @@ def _asked_by(
 ) -> Wanted:
     """What a batch of messages asks for; nothing if somebody else has settled it."""
     asked = read_batch(store, batch) or []
-    register_asked(instance, group.partitions, asked, removed_entities(store))
+    register_asked(instance, group.partitions, asked, removed=removed_entities(store))
     request = request_of(asked, _rerun_on(config))
     # What a run before this one recorded and passed on was forced then.
     forced = request.forced - published(store, batch.id)
@@ -102,7 +102,11 @@ def request_of(asked: Sequence[Asked], rerun_on: frozenset[RerunOn]) -> Request:
 
 
 def register_asked(
-    instance: dg.DagsterInstance, catalogue: str, asked: Iterable[Asked], removed: Collection[str]
+    instance: dg.DagsterInstance,
+    catalogue: str,
+    asked: Iterable[Asked],
+    *,
+    removed: Collection[str],
 ) -> int:
     """Register the entities that messages name, but for those that were taken down.
 

@@ -168,7 +168,7 @@ class Tick:
             if asked is None:
                 continue
             self.report.registered += register_asked(
-                instance, self.settings.group.partitions, asked, removed
+                instance, self.settings.group.partitions, asked, removed=removed
             )
             if passes.settles(batch, asked):
                 continue

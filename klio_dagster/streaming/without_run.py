@@ -97,14 +97,13 @@ class WithoutRun:
         if not asking:
             return False
         entities = [each.entity for each in asking]
-        records = self.ledger().records(list(self.settings.group.keys.values()), entities)
+        records = self.ledger().records(self._keys, entities)
         found = (of_asset.get(entity) for of_asset in records.values() for entity in entities)
         return any(r is None or not r.materialized or r.failed for r in found)
 
     def _plan(self, request: Request) -> Plan:
         group = self.settings.group
         names = [asset.name for asset in group.chain.assets]
-        keys = [group.keys[name] for name in names]
         gathered = gather(
             group,
             request,
@@ -113,9 +112,15 @@ class WithoutRun:
             store=self.store,
             partitioned=partitioned_outside(group, graph_of(self.context)),
             # Only what the ledger says: what is finished and not recorded yet may still be lost.
-            in_flight=replace(in_flight(self.store, keys, request.entities), receipts=()),
+            in_flight=replace(in_flight(self.store, self._keys, request.entities), receipts=()),
         )
         return gathered.plan(group)
+
+    @property
+    def _keys(self) -> list[str]:
+        """Of the assets that are computed: the group has the keys of its sources, too."""
+        group = self.settings.group
+        return [group.keys[asset.name] for asset in group.chain.assets]
 
     def _pass_on(self, wanted: Wanted, plan: Plan) -> None:
         passes = self._passing(wanted)
