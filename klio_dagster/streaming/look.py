@@ -1,5 +1,6 @@
 """`look`: whether inputs that other jobs make have come."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,18 @@ from klio_dagster.defs.requested import partitioned_outside
 from klio_dagster.defs.sensing import graph_of
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.store import Store
+
+
+@dataclass(slots=True)
+class Looks:
+    """When a process looked last, for one sensor."""
+
+    at: float | None = None
+    """By the monotonic clock."""
+
+    def is_due(self, every_s: float) -> bool:
+        """It is time to look again."""
+        return self.at is None or time.monotonic() - self.at >= every_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from klio_dagster.defs.sensing import resource_keys, resource_of
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals.definitions import job_of_entities
 from klio_dagster.message import Decoder, KlioDecoder
+from klio_dagster.streaming.look import Looks
 from klio_dagster.streaming.settings import SensorSettings, attach
 from klio_dagster.streaming.sources import bound
 from klio_dagster.streaming.tick import Tick
-from klio_dagster.streaming.waiting import Looks
 
 _WHERE = "build_klio_pubsub_sensor"
 _MAX_BYTES = 64 << 20
@@ -94,12 +94,19 @@ def build_klio_pubsub_sensor(
         )
     )
 
-    looks = Looks()
+    looks, looks_at_held = Looks(), Looks()
 
     def evaluate(context: dg.SensorEvaluationContext, **_resources: object) -> dg.SensorResult:
         klio = resource_of(context, assets)
         store = klio.open_store()
-        return Tick(context, bound(settings, store), store, pubsub or klio.pubsub, looks).result()
+        return Tick(
+            context=context,
+            settings=bound(settings, store),
+            store=store,
+            pubsub=pubsub or klio.pubsub,
+            looks=looks,
+            looks_at_held=looks_at_held,
+        ).result()
 
     attach(evaluate, settings)
     return dg.SensorDefinition(

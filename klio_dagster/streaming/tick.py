@@ -38,6 +38,7 @@ from klio_dagster.store.store import Store
 from klio_dagster.streaming.bury import bury
 from klio_dagster.streaming.filling import Filling
 from klio_dagster.streaming.intake import TIME_BUDGET_S, Intake
+from klio_dagster.streaming.look import Looks
 from klio_dagster.streaming.replays import replays
 from klio_dagster.streaming.report import Report
 from klio_dagster.streaming.requests import (
@@ -49,7 +50,7 @@ from klio_dagster.streaming.requests import (
     standings,
 )
 from klio_dagster.streaming.settings import SensorSettings
-from klio_dagster.streaming.waiting import Looks, Waits
+from klio_dagster.streaming.waiting import Waits
 from klio_dagster.streaming.without_run import WithoutRun
 
 SENSOR_TAG = "klio/sensor"
@@ -65,6 +66,7 @@ class Tick:
         store: that of the group.
         pubsub: Pub/Sub's settings.
         looks: when this process looked for inputs last.
+        looks_at_held: when it looked last whether held messages are held for nothing.
     """
 
     context: dg.SensorEvaluationContext
@@ -72,6 +74,7 @@ class Tick:
     store: Store
     pubsub: KlioPubSubResource
     looks: Looks = field(default_factory=Looks)
+    looks_at_held: Looks = field(default_factory=Looks)
     report: Report = field(default_factory=Report)
     _ledger: Ledger | None = None
 
@@ -93,6 +96,7 @@ class Tick:
             report=self.report,
         )
         passes.deliver_outbox()
+        passes.pass_on_held(self.looks_at_held)
         waits = Waits(
             self.context, self.settings, self.store, self._job, lambda: self.ledger, self.looks
         )

@@ -43,25 +43,13 @@ from klio_dagster.store.kept import (
 from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.intake import Intake
-from klio_dagster.streaming.look import Inputs, look
+from klio_dagster.streaming.look import Inputs, Looks, look
 from klio_dagster.streaming.settings import SensorSettings
 
 _AT_ONCE = 16  # a bucket answers each after some 20 ms
 _READ_AT_ONCE = 256
 _BUDGET_S = 10.0  # a tick has other things to do
 _NOW_AND_THEN_S = 60.0
-
-
-@dataclass(slots=True)
-class Looks:
-    """When a process looked for inputs last, for one sensor."""
-
-    at: float | None = None
-    """By the monotonic clock."""
-
-    def is_due(self, every_s: float) -> bool:
-        """It is time to look again."""
-        return self.at is None or time.monotonic() - self.at >= every_s
 
 
 @dataclass(slots=True)

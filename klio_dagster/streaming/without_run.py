@@ -1,5 +1,6 @@
 """What a tick passes on itself: batches of which nothing is to be computed."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,12 +20,16 @@ from klio_dagster.errors import ConfigError, PubSubError
 from klio_dagster.ledger.in_flight import in_flight
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.inbox import Batch, put_batch, read_batch, remove_batch
+from klio_dagster.store.kept import held_entities
 from klio_dagster.store.layout import outbox_prefix
 from klio_dagster.store.outbox import forget_published
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.bury import bury
+from klio_dagster.streaming.look import Looks
 from klio_dagster.streaming.report import Report
 from klio_dagster.streaming.settings import SensorSettings
+
+_NOW_AND_THEN_S = 60.0
 
 
 @dataclass(slots=True)
@@ -64,6 +69,25 @@ class WithoutRun:
         except ConfigError as error:
             self.context.log.warning(str(error))  # it stops no message
 
+    def pass_on_held(self, looks: Looks) -> None:
+        """Pass on what is held of entities that have failed and are whole by now.
+
+        Who records an entity passes on what is held of it; but the run in which it failed may have
+        held it a moment later.
+
+        Args:
+            looks: when this process did so last.
+        """
+        group = self.settings.group
+        if self.report.error is not None or not looks.is_due(_NOW_AND_THEN_S):
+            return
+        held = list(held_entities(self.store, group.name))
+        whole = self._whole(held) if held else []
+        if whole:
+            request = Request(entities=tuple(whole), rerun_on=self.settings.rerun_on)
+            self._pass_on(Wanted(request), self._plan(request))
+        looks.at = time.monotonic()
+
     def settles(self, batch: Batch, asked: Sequence[Asked]) -> bool:
         """Pass on and remove a batch, if nothing of it is to be computed.
 
@@ -94,12 +118,14 @@ class WithoutRun:
         asking = [each for each in asked if not each.ping]
         if any(each.force for each in asking):
             return True
-        if not asking:
-            return False
         entities = [each.entity for each in asking]
-        records = self.ledger().records(self._keys, entities)
-        found = (of_asset.get(entity) for of_asset in records.values() for entity in entities)
-        return any(r is None or not r.materialized or r.failed for r in found)
+        return bool(entities) and len(self._whole(entities)) < len(entities)
+
+    def _whole(self, entities: Sequence[str]) -> list[str]:
+        """Those of which each output is materialised, and was when it was tried last."""
+        records = self.ledger().records(self._keys, entities).values()
+        found = ((entity, [of_asset.get(entity) for of_asset in records]) for entity in entities)
+        return [e for e, of in found if all(r and r.materialized and not r.failed for r in of)]
 
     def _plan(self, request: Request) -> Plan:
         group = self.settings.group
@@ -129,25 +155,27 @@ class WithoutRun:
             passes.finish(plan, {})
         except PubSubError as error:
             self.report.error = error  # what is left is in the inbox, and the next tick tries again
-            self._bury_refused(wanted, passes.refused)
+            if wanted.batch is not None:
+                self._bury_refused(wanted, wanted.batch, passes.refused)
             return
         self.report.up_to_date += len(wanted.asked)
 
-    def _bury_refused(self, wanted: Wanted, refused: Mapping[str, PubSubError]) -> None:
+    def _bury_refused(
+        self, wanted: Wanted, batch: Batch, refused: Mapping[str, PubSubError]
+    ) -> None:
         """Messages that the topic will never take do not stay in the inbox."""
-        assert wanted.batch is not None
         for each in wanted.asked:
             if each.entity in refused:
                 error = str(refused[each.entity])
                 self.report.taken.dead["refused"] += bury(
                     self.store, self.settings, each, "refused", error, attempts=1
                 )
-        left = [a for a in read_batch(self.store, wanted.batch) or () if a.entity not in refused]
+        left = [a for a in read_batch(self.store, batch) or () if a.entity not in refused]
         if left:
-            put_batch(self.store, wanted.batch, left)
+            put_batch(self.store, batch, left)
         elif refused:
-            forget_published(self.store, wanted.batch.id)
-            remove_batch(self.store, wanted.batch)
+            forget_published(self.store, batch.id)
+            remove_batch(self.store, batch)
 
     def _passing(self, wanted: Wanted) -> PassingOn:
         work = wanted.batch.id if wanted.batch else "outbox"

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from klio_dagster.core.job import JobId
-from klio_dagster.core.letter import Letter
+from klio_dagster.core.letter import Asked, Letter
 from klio_dagster.errors import PubSubError, StoreFullError
 from klio_dagster.message import Dropped, Limited, Message, encode, new_message
+from klio_dagster.store.kept import held_entities, hold
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.dead_letter import DeadLetter, put, replay
 from tests.flows.catalogue import Catalogue, all_of
@@ -140,3 +141,23 @@ def test_a_spoilt_batch_stops_no_other(team: Team) -> None:
     (run,) = team.follow()
 
     assert run.counts("materialized") == all_of(1)
+
+
+def test_what_is_held_of_an_entity_that_is_whole_by_now_is_passed_on(team: Team) -> None:
+    team.put("a")
+    team.put("bad", text=b"bad")
+    team.ask("a", "bad")
+    team.follow()
+    team.told()
+    store, group = team.catalogue.store, team.name
+    message = encode(new_message("a", force=True))
+    letter = Letter(data=message, message_id="1", forward=message)
+    # Of a run in which it failed, and which ended after one in which it did not.
+    hold(store, group, team.sensor.name, Asked(entity="a", letters=(letter,), force=True))
+    team.deploy()  # it looks now and then, and for the first time at once
+
+    ran = team.follow()
+
+    assert ran == [], "nothing is computed again"
+    assert [m.entity_id for m in team.told()] == ["a"]
+    assert list(held_entities(store, group)) == ["bad"]
