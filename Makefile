@@ -29,8 +29,8 @@ demo-streaming: $(SETUP) $(DEBIAN) ## the same asked for by messages: Pub/Sub's 
 dev: $(SETUP) ## Dagster's UI on the same catalogue
 	@$(BIN)/klio dev
 
-test: $(SETUP) $(DEBIAN) ## all tests, on two processes (ARGS=... goes to pytest)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not versions and not kill_long and not slow" $(ARGS)
+test: $(SETUP) $(DEBIAN) ## all tests, on three processes: they often wait (ARGS=... goes to pytest)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not versions and not kill_long and not slow" $(ARGS)
 
 test-slow: $(SETUP) ## what takes minutes: backfills of 40 and of 1,000 entities, locations, queues, a run stopped
 	@$(BIN)/python -m pytest -m slow $(ARGS)

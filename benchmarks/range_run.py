@@ -5,7 +5,6 @@ Before a run is queued, Dagster writes a planned event for every partition of ev
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -160,7 +159,7 @@ def served(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
             assert server.stdout is not None
             yield json.loads(server.stdout.readline())["address"]
         finally:
-            server.send_signal(signal.SIGINT)
+            server.terminate()
             server.wait()
 
 

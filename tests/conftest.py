@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.services.postgres", "tests.services.pubsub"]
@@ -29,3 +30,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # No deadline: two cores are shared with other tests, so a slow example says nothing.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
+
+
+# Rooms whose files take minutes.
+_FIRST = ("docs", "kill", "flows", "ui", "streaming")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, each a piece of work: or one process would end long after the others."""
+    rooms = {room: number for number, room in enumerate(_FIRST)}
+    items.sort(key=lambda item: rooms.get(item.path.parent.name, len(rooms)))

@@ -43,8 +43,16 @@ defs = dg.Definitions(
             subscription="asked",
             default_status=dg.DefaultSensorStatus.{status},
             {options}
-        )
+        ),
+        dg.SensorDefinition(
+            name="nothing",
+            job_name="nothing",
+            evaluation_fn=lambda _: dg.SkipReason("nothing"),
+            minimum_interval_seconds=1,
+            default_status=dg.DefaultSensorStatus.{nothing},
+        ),
     ],
+    jobs=[dg.define_asset_job("nothing", [no_op])],
     resources={{"klio": KlioResource(store="data", pubsub=pubsub)}},
     executor=dg.in_process_executor,
 )
@@ -79,6 +87,7 @@ class Streamed:
         is_stock: Dagster's own settings and storage, not those of `klio dev`.
         options: of the sensor.
         is_on: whether the sensor ticks.
+        with_nothing: whether another one ticks, which does nothing.
     """
 
     def __init__(
@@ -89,16 +98,18 @@ class Streamed:
         is_stock: bool = False,
         options: str = "",
         is_on: bool = True,
+        with_nothing: bool = False,
     ) -> None:
         self.settings = Settings(emulator.project, emulator_host=emulator.host)
         self._asked = emulator.new_topic("asked")
         emulator.new_subscription(self._asked, "asked", ack_deadline_seconds=60)
         told = emulator.new_subscription(emulator.new_topic("done"), "told")
         self.told = Subscription(self.settings, told)
-        status = "RUNNING" if is_on else "STOPPED"
-        self.project = Project(
-            folder, _DEFINITIONS.format(host=emulator.host, options=options, status=status)
+        ours, nothing = ("RUNNING" if ticks else "STOPPED" for ticks in (is_on, with_nothing))
+        definitions = _DEFINITIONS.format(
+            host=emulator.host, options=options, status=ours, nothing=nothing
         )
+        self.project = Project(folder, definitions)
         home = folder / ".klio"
         home.mkdir()
         self.home = home

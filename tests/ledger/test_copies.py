@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from klio_dagster.ledger import copies, public_path
 from klio_dagster.ledger.provenance import computed_at, skipped_tag
 from tests.ledger.catalogue import START, TRACKS, failed, mel, new_run, recording
 from tests.ledger.graphql import Page
@@ -126,13 +127,15 @@ def test_what_was_wiped_before_it_is_copied_is_left_out(ledger, instance):
     assert ledger.records([RECORDING], None)[RECORDING] == {}
 
 
-def test_more_copies_than_a_page_are_all_written(ledger):
-    ledger.record(new_run(), [recording(f"e-{n}") for n in range(1101)])
+def test_more_copies_than_a_page_are_all_written(ledger, monkeypatch):
+    monkeypatch.setattr(copies, "_A_PAGE", 50)
+    monkeypatch.setattr(public_path, "_A_PAGE", 50)
+    ledger.record(new_run(), [recording(f"e-{n}") for n in range(101)])
 
     ledger.record_again(new_run(), ids(ledger, RECORDING))
 
     records = ledger.records([RECORDING], None)[RECORDING]
-    assert min(record.storage_id for record in records.values()) > 1101
+    assert min(record.storage_id for record in records.values()) > 101
 
 
 @pytest.mark.parametrize("when", [START, START + 0.123457, 0.000001], ids=["whole", "micro", "old"])
