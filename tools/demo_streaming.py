@@ -4,6 +4,7 @@ Starts Google's Pub/Sub emulator, and `klio dev` on a catalogue of its own in `.
 stops both, however it ends.
 """
 
+import os
 import shutil
 import signal
 import sys
@@ -79,7 +80,8 @@ def shown(folder: Path, emulator: PubSubEmulator, started: ExitStack) -> int:
         say(f"Not as expected: {each}")
     if not wrong:
         say("\nAs expected: nothing lost, nothing computed twice.")
-        say(f"The catalogue stays: cd {shortened(folder)}, then klio status or klio failures.")
+        klio = os.path.relpath(Path(sys.executable).with_name("klio"), folder)
+        say(f"The catalogue stays: cd {shortened(folder)}, then {klio} status or {klio} failures.")
     return int(bool(wrong))
 
 

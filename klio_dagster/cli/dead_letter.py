@@ -75,6 +75,7 @@ def list_(choice: Choice, limit: int | None, as_json: bool) -> int:
             print_heads(heads(project), wrong)
             return int(bool(wrong))
         newest = nlargest(limit or _SHOWN, heads(project), key=lambda head: head["at"])
+        others = 0 if reasons else sum(len(kept(store)) for store in project.stores)
     if as_json:
         print_heads(newest, wrong)
         return int(bool(wrong))
@@ -82,7 +83,11 @@ def list_(choice: Choice, limit: int | None, as_json: bool) -> int:
         click.echo(table([row(head) for head in newest], _COLUMNS) + "\n")
     most_first = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
     said = ", ".join(f"{printable(reason)} {number:,}" for reason, number in most_first)
-    click.echo(f"{counted(reasons.total(), 'dead letter')}: {said}" if said else "no dead letters")
+    if said:
+        click.echo(f"{counted(reasons.total(), 'dead letter')}: {said}")
+    else:
+        among = f"no such dead letters among {counted(others, 'dead letter')}"
+        click.echo(among if others else "no dead letters")
     if len(newest) < reasons.total():
         click.echo(f"shown are the {len(newest):,} newest; --limit N shows more")
     _warn_of([each.error for each in wrong])

@@ -71,7 +71,8 @@ def executed(
         tell.reset(tokens[1])
         when_interrupted.reset(canceling)
     summary = _summary(group, run_id, was_good=result.success)
-    if summary is None or not (result.success or summary["failures"] or summary["blocked"]):
+    told = ("failures", "blocked", "unpublished")
+    if summary is None or not (result.success or any(summary.get(name) for name in told)):
         error = _why(result, run_id)
         raise error
     return summary

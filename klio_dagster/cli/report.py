@@ -86,6 +86,9 @@ def merge(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     sources = {name: told for each in summaries for name, told in each.get("sources", {}).items()}
     if sources:
         merged["sources"] = sources
+    unpublished = [each["unpublished"] for each in summaries if "unpublished" in each]
+    if unpublished:
+        merged["unpublished"] = unpublished[0]
     if len(summaries) > 1:
         merged["run_ids"] = list(dict.fromkeys(each["run_id"] for each in summaries))
     return merged

@@ -15,6 +15,7 @@ from klio_dagster.cli.output import (
     is_debug,
     select_option,
     table,
+    warn,
 )
 from klio_dagster.cli.progress import progress_shown
 from klio_dagster.cli.project import Project, ProjectGroup, open_project
@@ -67,7 +68,8 @@ def run(
     """Compute what is missing, failed or stale; what is up to date is skipped.
 
     Without ids: the whole catalogue. With --json stdout ends with one object also when the run
-    cannot go on: its "error" is the line on stderr, and counts that are not known are 0.
+    cannot go on: its "error" is the line on stderr, and counts that are not known are 0. Exit code
+    1 when something failed, waits, or is not announced: "unpublished" says why.
     """
     report.is_launch = launch
     further: dict[str, Any] = {} if max_wait is None else {"max_wait_s": max_wait}
@@ -101,8 +103,11 @@ def run(
         merged = merge(report.summaries)
         if not as_json:
             _print_summary(merged, project.groups, report.summaries)
+    unpublished = merged.get("unpublished")
+    if unpublished:
+        warn(f"{unpublished}; the next run or tick publishes what this one recorded")
     waiting = any(counts["waiting"] for counts in merged["assets"].values())
-    return int(bool(merged["failures"] or merged["blocked"] or waiting))
+    return int(bool(merged["failures"] or merged["blocked"] or waiting or unpublished))
 
 
 def run_config(

@@ -17,6 +17,7 @@ from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.defs.translator import KlioTranslator
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals.definitions import runnable_without_partitions
+from klio_dagster.pubsub.settings import check_topic
 from klio_dagster.store.layout import check_asset
 from klio_dagster.store.sources import SourcePattern
 
@@ -53,7 +54,7 @@ def klio_assets(
 
     Raises:
         ConfigError: the group does not fit together: an unknown dependency, a cycle, a name twice,
-            other partitions.
+            other partitions; or publish_to names no topic.
     """
     chain = Chain(assets)
     translator = translator or KlioTranslator()
@@ -64,6 +65,8 @@ def klio_assets(
             where="klio_assets",
             fix="use 1 or more",
         )
+    if publish_to is not None:
+        check_topic(publish_to)
     versions = code_versions(chain)
     specs = {asset.name: translator.get_asset_spec(asset) for asset in chain.assets}
     sources = _source_specs(chain, translator, partitions_def)

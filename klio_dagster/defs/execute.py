@@ -32,7 +32,7 @@ from klio_dagster.defs.summary import Summary, failure_of
 from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
 from klio_dagster.engine.launch import carry_out
 from klio_dagster.engine.progress import Progress
-from klio_dagster.errors import LedgerError, RunError
+from klio_dagster.errors import LedgerError, PubSubError, RunError
 from klio_dagster.ledger.adopted import adopt_store
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.internals.definitions import is_only_op, partitions_by_key
@@ -128,7 +128,11 @@ def execute(
     list_uri = store.uri(failures_path(run.work_id))
     show_on_page(context, identity, summary, list_uri)
     if summary.has_failures:
+        if summary.unpublished is not None:
+            context.log.warning(str(summary.unpublished))
         raise failure_of(summary, list_uri)
+    if summary.unpublished is not None:
+        raise summary.unpublished
 
 
 def _tag(context: dg.AssetExecutionContext) -> None:
@@ -157,7 +161,11 @@ def _settled_if_it_breaks(run: Run, max_wait_s: float, postman: Postman) -> Summ
     the claim was lost, another run has done both.
     """
     try:
-        return _under_claim(run, max_wait_s, postman)
+        summary = _under_claim(run, max_wait_s, postman)
+        if summary.unpublished is not None:
+            run.confirm()
+            settle(run.store, run.ledger, run.identity, run.claim.claim)  # leaves it in the outbox
+        return summary
     except LedgerError:  # it was waited for; the next run records what was finished
         raise
     except BaseException:
@@ -201,7 +209,10 @@ def _under_claim(run: Run, max_wait_s: float, postman: Postman) -> Summary:
     if summary.has_failures:
         run.store.put(failures_path(run.work_id), summary.failure_lines())
     run.confirm()
-    finish(run, passing, summary.plan, first.gathered.in_flight)
+    try:
+        finish(run, passing, summary.plan, first.gathered.in_flight)
+    except PubSubError as error:  # what was computed and recorded is
+        summary.unpublished = error
     return summary
 
 

@@ -13,6 +13,7 @@ from klio_dagster.core.place import cut
 from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.spent import Findings, Spent, was_attempted
+from klio_dagster.errors import PubSubError
 
 SHOWN_FAILURES = 10  # a table in the UI has no pages
 SHOWN_CHARACTERS = 300
@@ -31,6 +32,7 @@ class Summary:
         keys: name of an asset to asset key.
         refused: entity ids that were refused, each with the reason and what is wrong with it.
         sources: what lies where the sources do and is none of the catalogue, by pattern.
+        unpublished: why messages of what is recorded were not published; the next run or tick does.
     """
 
     plan: Plan
@@ -44,6 +46,7 @@ class Summary:
     spent: dict[str, Spent] = field(default_factory=dict[str, Spent])
     findings: Findings = field(default_factory=Findings)
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    unpublished: PubSubError | None = None
 
     def __post_init__(self) -> None:
         refused, self.refused = self.refused, {}
@@ -123,7 +126,11 @@ class Summary:
             "checks": self.findings.to_json(),
             "spent": {key: spent.to_json() for key, spent in self._by_time()},
         }
-        return {**told, "sources": dict(self.sources)} if self.sources else told
+        if self.sources:
+            told["sources"] = dict(self.sources)
+        if self.unpublished is not None:
+            told["unpublished"] = str(self.unpublished)
+        return told
 
     def _by_time(self) -> list[tuple[str, Spent]]:
         return sorted(self.spent.items(), key=lambda each: -each[1].seconds)

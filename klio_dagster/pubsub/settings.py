@@ -67,6 +67,18 @@ def topic_path(settings: Settings, name: str) -> str:
     return _path(settings, name, "topics")
 
 
+def check_topic(name: str) -> None:
+    """Refuse what names no topic, whoever's it is.
+
+    Args:
+        name: a short name, or a full path.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    _is_full(name, "topics")
+
+
 def subscription_path(settings: Settings, name: str) -> str:
     """`projects/<project>/subscriptions/<name>`.
 
@@ -86,24 +98,34 @@ def short_name(path: str) -> tuple[str, str]:
     return project, name
 
 
-def _path(settings: Settings, name: str, kind: str) -> str:
-    where = f"{kind.removesuffix('s')} {name!r}"
+def _is_full(name: str, kind: str) -> bool:
+    """Whether a name is a full path, not a short name.
+
+    Raises:
+        ConfigError: it is neither.
+    """
     full = _PATH.fullmatch(name)
     if full and full["kind"] == kind and _NAME.fullmatch(full["name"]):
-        return name
+        return True
     if not _NAME.fullmatch(name):
         raise ConfigError(
             "no name that Pub/Sub takes",
-            where=where,
+            where=_what(name, kind),
             fix=f"use 3 to 255 letters, digits and -_.~+% that begin with a letter and not with "
             f"'goog', or projects/PROJECT/{kind}/NAME",
         )
+    return False
+
+
+def _path(settings: Settings, name: str, kind: str) -> str:
+    if _is_full(name, kind):
+        return name
     if settings.project is None:
         raise ConfigError(
             "its project is not known",
-            where=where,
-            fix=f"set project= of the KlioPubSubResource or {PROJECT_VARIABLE}, "
-            f"or name it in full: projects/PROJECT/{kind}/{name}",
+            where=_what(name, kind),
+            fix="set project= of the KlioPubSubResource (pubsub= of the KlioResource or the "
+            f"sensor) or {PROJECT_VARIABLE}, or name it in full: projects/PROJECT/{kind}/{name}",
         )
     return f"projects/{settings.project}/{kind}/{name}"
 
@@ -117,3 +139,7 @@ def _emulator(host: str) -> str:
             fix=f"write it like 127.0.0.1:8085, in emulator_host= or {EMULATOR_VARIABLE}",
         )
     return plain
+
+
+def _what(name: str, kind: str) -> str:
+    return f"{kind.removesuffix('s')} {name!r}"

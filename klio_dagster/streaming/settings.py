@@ -33,7 +33,7 @@ class SensorSettings:
         priority: of its runs in Dagster's queue.
 
     Raises:
-        ConfigError: a number is below 1, or the subscription has no name.
+        ConfigError: a number is below 1, the decoder is none, or the subscription has no name.
     """
 
     name: str
@@ -52,6 +52,9 @@ class SensorSettings:
             value = getattr(self, name)
             if value < 1:
                 raise ConfigError(f"{name} is {value}", where=_WHERE, fix="use 1 or more")
+        if not callable(self.decoder):
+            fix = "use PlainIds(), JsonField(...), StorageNotifications(), or a function"
+            raise ConfigError(f"decoder is {self.decoder!r}", where=_WHERE, fix=fix)
         if not self.subscription:
             raise ConfigError("subscription is empty", where=_WHERE, fix="name a subscription")
 

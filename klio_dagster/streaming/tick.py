@@ -105,7 +105,8 @@ class Tick:
         requests = self._requests(passes)
         self.context.log.info(str(self.report))
         if self.report.error is not None and not requests:
-            raise self.report.error
+            # Dagster shows what it was raised from, page by page: what this says is enough.
+            raise self.report.error.with_traceback(None) from None
         if requests:
             return dg.SensorResult(run_requests=requests)
         return dg.SensorResult(skip_reason=str(self.report))

@@ -38,6 +38,14 @@ def test_without_any_the_list_says_so(streaming):
     }
 
 
+def test_a_reason_that_none_has_is_told_from_no_dead_letters(streaming):
+    keep(streaming, "a")
+
+    assert streaming.klio("dead-letter", "list", "--reason", "typo").out == (
+        "no such dead letters among 1 dead letter\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "entities"),
     [

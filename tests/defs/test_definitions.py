@@ -166,6 +166,12 @@ REFUSED: Sequence[tuple[str, Callable[[], object], str]] = (
         "klio_assets: max_entities_per_run is 0; use 1 or more",
     ),
     (
+        "a topic that can be none",
+        lambda: made_of(recording(), publish_to="finished tracks"),
+        "topic 'finished tracks': no name that Pub/Sub takes; use 3 to 255 letters, digits and"
+        " -_.~+% that begin with a letter and not with 'goog', or projects/PROJECT/topics/NAME",
+    ),
+    (
         "a source outside of the store",
         lambda: made_of(EntityAsset("x", normalise, source="../{entity}.flac", output=Json())),
         "source pattern '../{entity}.flac': it contains '.', '..' or a NUL;"

@@ -50,8 +50,9 @@ def test_a_short_name_without_a_project_says_where_to_set_it():
         topic_path(Settings(), "tracks")
 
     assert str(error.value) == (
-        "topic 'tracks': its project is not known; set project= of the KlioPubSubResource or "
-        "GOOGLE_CLOUD_PROJECT, or name it in full: projects/PROJECT/topics/tracks"
+        "topic 'tracks': its project is not known; set project= of the KlioPubSubResource "
+        "(pubsub= of the KlioResource or the sensor) or GOOGLE_CLOUD_PROJECT, or name it in "
+        "full: projects/PROJECT/topics/tracks"
     )
 
 

@@ -182,3 +182,10 @@ def test_without_a_source_in_a_bucket_the_tick_fails_and_takes_nothing(
         team.tick()
 
     assert len(team.left_in_topic()) == 1
+
+
+def test_a_decoder_that_is_none_is_refused(
+    catalogue: Catalogue, pubsub_emulator: PubSubEmulator
+) -> None:
+    with pytest.raises(ConfigError, match=r"decoder is 'json'; use PlainIds\(\)"):
+        Team(catalogue, pubsub_emulator, options={"decoder": "json"})

@@ -1,5 +1,6 @@
 """What is out of order stops nothing else, and is not lost."""
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -9,6 +10,7 @@ from klio_dagster.core.letter import Asked, Letter
 from klio_dagster.errors import PubSubError, StoreFullError
 from klio_dagster.message import Dropped, Limited, Message, encode, new_message
 from klio_dagster.store.kept import held_entities, hold
+from klio_dagster.store.layout import summary_path
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.dead_letter import DeadLetter, put, replay
 from tests.flows.catalogue import Catalogue, all_of
@@ -94,6 +96,25 @@ def test_a_topic_out_of_order_keeps_nothing_from_being_computed(team: Team) -> N
     assert "does not exist" in run.error
     assert team.catalogue.materialized("report") == {"a", "b", "c"}
     assert set(team.inbox()) == {"a", "b", "c"}
+
+
+def test_a_run_that_can_tell_nobody_says_what_it_computed(team: Team) -> None:
+    assert team.topic is not None
+    team.put("a")
+    team.emulator.delete_topic(team.topic)
+    team.catalogue.register("a")
+
+    run = team.run_with(entities=["a"])
+
+    summary = json.loads(team.catalogue.store.get(summary_path(run.run_id)))
+    assert (run.success, run.counts("materialized")) == (False, all_of(1))
+    assert "does not exist" in run.error
+    assert "does not exist" in summary["unpublished"]
+    assert summary["assets"]["report"]["materialized"] == 1
+    team.emulator.new_topic(team.topic.rpartition("/")[2])
+    team.listen_downstream()
+    team.tick()
+    assert [m.entity_id for m in team.told()] == ["a"]
 
 
 def test_one_message_that_the_topic_refuses_is_a_dead_letter_and_the_others_go_on(
