@@ -3,7 +3,7 @@
 | 8 s at 44.1 kHz, mel and MFCC | against librosa called twice |
 |---|---|
 | `precision="librosa"` | bit-identical |
-| `precision="float32"` | mel within 1e-6 of its maximum, MFCC within 5e-3 |
+| `precision="float32"` | mel within 1e-6 of its maximum, MFCC within 5e-3, for recordings |
 """
 
 from typing import Any, Final, NamedTuple, cast

@@ -29,7 +29,8 @@ class Grid:
         n_fft: samples a frame, >= 2.
         hop_length: samples from one frame to the next, >= 1.
         precision: `librosa` computes as librosa does, in float64 rounded to float32: its bits;
-            `float32` computes in float32 throughout: faster, power within 1e-6 of its maximum.
+            `float32` computes in float32 throughout: faster, power of recordings within 1e-6
+            of its maximum, of anything within 2e-5.
 
     Raises:
         ConfigError: a number is too small, or the precision is unknown.
