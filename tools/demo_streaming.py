@@ -66,10 +66,12 @@ def shown(folder: Path, emulator: PubSubEmulator, started: ExitStack) -> int:
     watch = Watch(stage)
     passes = [Pass("once", asked=tracks, poison=1), Pass("again", asked=tracks, poison=0)]
     say("klio message publish: a message for each track, and one that nobody can read")
+    watch.begin(passes[0])
     stage.publish(tracks)
     stage.publish([POISON], "--non-klio")
     follow(watch, passes[0], passes[:1])
     say("klio message publish: the tracks once more")
+    watch.begin(passes[1])
     stage.publish(tracks)
     follow(watch, passes[1], passes)
 
@@ -87,7 +89,6 @@ def shown(folder: Path, emulator: PubSubEmulator, started: ExitStack) -> int:
 
 def follow(watch: Watch, now: Pass, passes: Sequence[Pass]) -> None:
     """Show a table until all that was published is accounted for."""
-    watch.begin(now)
     say("")
     with Live(table(passes), console=Console(), refresh_per_second=4) as live:
         watch.follow(now, lambda: live.update(table(passes)), _PATIENCE_S)

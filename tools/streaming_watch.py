@@ -16,9 +16,10 @@ from klio_dagster.ledger.ledger import ledger_of
 from klio_dagster.message import Message, decode, encode
 from klio_dagster.pubsub.publish import Outgoing
 from klio_dagster.pubsub.pull import Received
+from klio_dagster.store.dead_letter import DeadLetter
 from klio_dagster.store.inbox import list_batches, read_batch
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.dead_letter import DeadLetter, listed
+from klio_dagster.streaming.dead_letter import listed
 from tools.streaming_stage import SENSOR, Stage
 
 ASSETS = ("recording", "mel", "features")

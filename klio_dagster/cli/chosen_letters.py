@@ -10,8 +10,9 @@ import click
 from klio_dagster.cli.project import Project
 from klio_dagster.core.wording import did_you_mean
 from klio_dagster.errors import ConfigError
+from klio_dagster.store.dead_letter import DeadLetter
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.dead_letter import DeadLetter, Unreadable, kept, listed, read
+from klio_dagster.streaming.dead_letter import Unreadable, kept, listed, read
 from klio_dagster.streaming.finding import find
 
 Found = Iterable[tuple[Store, DeadLetter | Unreadable]]

@@ -16,14 +16,8 @@ from klio_dagster.cli.project import Project, open_project
 from klio_dagster.core.ids import printable
 from klio_dagster.core.wording import counted, did_you_mean
 from klio_dagster.errors import ConfigError, KlioError, MessageError
-from klio_dagster.streaming.dead_letter import (
-    DeadLetter,
-    Unreadable,
-    kept,
-    on_their_way,
-    own_sensor,
-    send_back,
-)
+from klio_dagster.store.dead_letter import DeadLetter
+from klio_dagster.streaming.dead_letter import Unreadable, kept, on_their_way, own_sensor, send_back
 from klio_dagster.streaming.finding import begins
 from klio_dagster.streaming.settings import message_sensors
 
@@ -75,7 +69,9 @@ def list_(choice: Choice, limit: int | None, as_json: bool) -> int:
             print_heads(heads(project), wrong)
             return int(bool(wrong))
         newest = nlargest(limit or _SHOWN, heads(project), key=lambda head: head["at"])
-        others = 0 if reasons else sum(len(kept(store)) for store in project.stores)
+        is_narrow = choice != Choice(group=None, reason=None, entity=None)
+        among = is_narrow and not reasons
+        others = sum(len(kept(store)) for store in project.stores) if among else 0
     if as_json:
         print_heads(newest, wrong)
         return int(bool(wrong))
@@ -85,9 +81,9 @@ def list_(choice: Choice, limit: int | None, as_json: bool) -> int:
     said = ", ".join(f"{printable(reason)} {number:,}" for reason, number in most_first)
     if said:
         click.echo(f"{counted(reasons.total(), 'dead letter')}: {said}")
-    else:
-        among = f"no such dead letters among {counted(others, 'dead letter')}"
-        click.echo(among if others else "no dead letters")
+    elif not wrong:
+        none_such = f"no such dead letters among {counted(others, 'dead letter')}"
+        click.echo(none_such if others else "no dead letters")
     if len(newest) < reasons.total():
         click.echo(f"shown are the {len(newest):,} newest; --limit N shows more")
     _warn_of([each.error for each in wrong])

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from klio_dagster.cli.project import Project
 from klio_dagster.core.wording import counted
 from klio_dagster.store.inbox import all_batches
-from klio_dagster.streaming.settings import message_sensors
 
 
 def counted_batches(project: Project) -> dict[str, int]:
@@ -22,12 +21,7 @@ def counted_batches(project: Project) -> dict[str, int]:
 
 def without_sensor(project: Project, counts: Mapping[str, int]) -> list[str]:
     """Those of the sensors that the project does not define: nobody asks for their batches."""
-    sensors = {
-        name
-        for group in project.groups
-        for name in message_sensors(group.location.repository.sensor_defs)
-    }
-    return sorted(set(counts) - sensors)
+    return sorted(set(counts) - set(project.sensors))
 
 
 def told_of_batches(counts: Mapping[str, int], strangers: list[str]) -> Iterator[str]:
@@ -37,6 +31,7 @@ def told_of_batches(counts: Mapping[str, int], strangers: list[str]) -> Iterator
     yield f"{batches} of messages in the inbox ({by_sensor})"
     for name in strangers:
         yield (
-            f"no message sensor is named '{name}', so nobody asks for what is in its inbox: give"
-            " that name to the one that took its place (name=), until its inbox is empty"
+            f"no message sensor of this workspace is named '{name}', so nobody asks for what is in"
+            " its inbox: give that name to the one that took its place (name=), until its inbox is"
+            " empty"
         )

@@ -14,7 +14,8 @@ from klio_dagster.core.letter import Letter
 from klio_dagster.core.place import cut
 from klio_dagster.errors import MessageError
 from klio_dagster.message import JobId, Limited, Message, Recipients, decode
-from klio_dagster.streaming.dead_letter import DeadLetter, Unreadable
+from klio_dagster.store.dead_letter import DeadLetter
+from klio_dagster.streaming.dead_letter import Unreadable
 
 _ID = 12  # characters that tell one of 100,000 from the others
 _ENTITY = 32

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from pathlib import Path
 
 import dagster as dg
@@ -25,6 +26,7 @@ from klio_dagster.ledger.internals import launching
 from klio_dagster.ledger.internals.definitions import partitions_in
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.store.store import Store
+from klio_dagster.streaming.settings import message_sensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +60,13 @@ class Project:
         folder: where its workspace.yaml or pyproject.toml lies.
         instance: Dagster's, open.
         groups: the selected ones, upstream first.
+        sensors: names of all its message sensors, whatever is selected.
     """
 
     folder: Path
     instance: dg.DagsterInstance
     groups: Sequence[ProjectGroup]
+    sensors: Collection[str]
 
     @property
     def ledger(self) -> Ledger:
@@ -125,7 +129,9 @@ def open_project(select: str | None) -> Iterator[Project]:
             )
         gc.freeze()  # what is loaded by now stays loaded
         gc.enable()
-        yield Project(folder, instance, _sorted(groups))
+        sensors = [each.repository.sensor_defs for each in locations]
+        names = frozenset(message_sensors(chain.from_iterable(sensors)))
+        yield Project(folder, instance, _sorted(groups), names)
 
 
 def _groups(

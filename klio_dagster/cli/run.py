@@ -105,7 +105,7 @@ def run(
             _print_summary(merged, project.groups, report.summaries)
     unpublished = merged.get("unpublished")
     if unpublished:
-        warn(f"{unpublished}; the next run or tick publishes what this one recorded")
+        warn(unpublished)
     waiting = any(counts["waiting"] for counts in merged["assets"].values())
     return int(bool(merged["failures"] or merged["blocked"] or waiting or unpublished))
 

@@ -1,6 +1,7 @@
 """`Letter`: a message as it is kept; `Asked`: what messages ask of one entity, a line of the inbox.
 
-Both are opaque here: what stands in a message is the business of `klio_dagster.message`.
+What is kept elsewhere says which sensor took it in: `TakenIn`. All are opaque here: what stands in
+a message is the business of `klio_dagster.message`.
 """
 
 import json
@@ -127,3 +128,31 @@ class Asked:
     def waiting_for(self, works: tuple[str, ...]) -> "Asked":
         """The same, once those who hold it have ended."""
         return replace(self, waits_for=works)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenIn:
+    """Messages of one entity, and the sensor that took them in.
+
+    Args:
+        sensor: its name; empty where no sensor did.
+        asked: the messages.
+    """
+
+    sensor: str = ""
+    asked: Asked
+
+    def to_line(self) -> str:
+        """As one line of JSON, with its newline: a line of an inbox that says more."""
+        fields = {"sensor": self.sensor, **json.loads(self.asked.to_line())}
+        return json.dumps(fields, separators=(",", ":")) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str | bytes) -> "TakenIn":
+        """What a line holds.
+
+        Raises:
+            ValueError: it is no such line.
+        """
+        asked = Asked.from_line(line)
+        return cls(sensor=str(json.loads(line).get("sensor", "")), asked=asked)

@@ -17,7 +17,7 @@ from klio_dagster.defs.again import known_already
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered
 from klio_dagster.defs.looks import looked_at, write_looks
-from klio_dagster.defs.messages import Postman, deliver_outbox, finish, outbox_of, passing_on
+from klio_dagster.defs.messages import Postman, finish, outbox_of, passing_on
 from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.observations import observe_sources
 from klio_dagster.defs.passing_on import PassingOn
@@ -32,7 +32,7 @@ from klio_dagster.defs.summary import Summary, failure_of
 from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
 from klio_dagster.engine.launch import carry_out
 from klio_dagster.engine.progress import Progress
-from klio_dagster.errors import LedgerError, PubSubError, RunError
+from klio_dagster.errors import LedgerError, RunError
 from klio_dagster.ledger.adopted import adopt_store
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.internals.definitions import is_only_op, partitions_by_key
@@ -42,6 +42,7 @@ from klio_dagster.ledger.run_process import executing_process, process_tags, rep
 from klio_dagster.store.claims import open_claim
 from klio_dagster.store.heartbeat import Heartbeat
 from klio_dagster.store.layout import failures_path, manifest_head, summary_path, work_id_of
+from klio_dagster.store.outbox import forget_published
 from klio_dagster.store.receipts import check_store, compact
 from klio_dagster.store.store import Store
 
@@ -161,17 +162,14 @@ def _settled_if_it_breaks(run: Run, max_wait_s: float, postman: Postman) -> Summ
     the claim was lost, another run has done both.
     """
     try:
-        summary = _under_claim(run, max_wait_s, postman)
-        if summary.unpublished is not None:
-            run.confirm()
-            settle(run.store, run.ledger, run.identity, run.claim.claim)  # leaves it in the outbox
-        return summary
+        return _under_claim(run, max_wait_s, postman)
     except LedgerError:  # it was waited for; the next run records what was finished
         raise
     except BaseException:
         run.confirm()
         settle(run.store, run.ledger, run.identity, run.claim.claim)
         run.claim.close()
+        forget_published(run.store, run.work_id)
         raise
 
 
@@ -184,7 +182,6 @@ def _under_claim(run: Run, max_wait_s: float, postman: Postman) -> Summary:
     """Plan, compute and record while the claim holds; a kill at any line loses nothing finished."""
     wanted = wanted_by(run.context, run.group, run.store)
     passing = passing_on(run, wanted, postman)
-    deliver_outbox(run, passing)
     first = settled_round(run, wanted, run.selected)
     summary = Summary(first.plan, run.group.keys, refusals(first.plan))
     summary.sources = strays(wanted, first.gathered)
@@ -209,10 +206,7 @@ def _under_claim(run: Run, max_wait_s: float, postman: Postman) -> Summary:
     if summary.has_failures:
         run.store.put(failures_path(run.work_id), summary.failure_lines())
     run.confirm()
-    try:
-        finish(run, passing, summary.plan, first.gathered.in_flight)
-    except PubSubError as error:  # what was computed and recorded is
-        summary.unpublished = error
+    summary.unpublished = finish(run, passing, summary.plan, first.gathered.in_flight)
     return summary
 
 
@@ -243,6 +237,7 @@ def _carry_out(run: Run, planned: Round, summary: Summary, passing: PassingOn) -
     passing.planned(planned.plan, unrecorded)
     _compute(run, planned, summary, passing)
     _mark_failed(run, summary, before | planned_to_fail)
+    passing.leave_unsent()  # the next round holds other entities, and would forget these
     compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
 
 

@@ -1,14 +1,18 @@
 """The messages of a run: who it is in them, where they go, and what becomes of its batch."""
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from klio_dagster.core.job import JobId
 from klio_dagster.core.plan import Plan
 from klio_dagster.defs.group import EntityGroup
-from klio_dagster.defs.passing_on import PassingOn, Post
+from klio_dagster.defs.passing_on import PassingOn
 from klio_dagster.defs.requested import Wanted
 from klio_dagster.defs.run import Run
 from klio_dagster.defs.run_config import KlioRunConfig
+from klio_dagster.defs.sending import Post, Sending
+from klio_dagster.defs.telling import Telling
 from klio_dagster.errors import ConfigError, PubSubError
 from klio_dagster.ledger.in_flight import InFlight
 from klio_dagster.pubsub.settings import Settings, topic_path
@@ -17,6 +21,7 @@ from klio_dagster.store.store import Store
 
 JOB_TAG = "klio/job"
 WAITED_TAG = "klio/waited"
+_OUTBOX_S = 20.0  # a run has work of its own to do
 
 
 class Postman(Protocol):
@@ -59,23 +64,21 @@ def parsed_job(text: str) -> JobId:
     return JobId(project, name)
 
 
-def passing(
+def telling(
     store: Store,
     group: EntityGroup,
     postman: Postman,
     *,
-    work: str,
-    wanted: Wanted,
+    warn: Callable[[str], None],
     job: JobId | None = None,
-) -> PassingOn:
-    """What passes on the messages of a run, or of a batch that needs none.
+) -> Telling:
+    """What tells others of a group's entities.
 
     Args:
         store: the group's.
         group: the group.
         postman: where its messages go through.
-        work: work id of the run.
-        wanted: what was asked for.
+        warn: takes a line on what is spoilt.
         job: who took the messages in.
 
     Raises:
@@ -85,45 +88,44 @@ def passing(
     if job is None:
         # Without messages and a topic nobody is ever told who we are.
         job = job_of(group, topic) if topic else group.job or JobId("none", group.name)
-    return PassingOn(
-        store=store,
-        group=group,
-        job=job,
-        post=postman.publisher,
-        topic=topic,
-        work=wanted.batch.id if wanted.batch else work,
-        batch=wanted.batch,
-        asked=wanted.asked,
-    )
+    sending = Sending(topic, postman.publisher) if topic is not None else None
+    return Telling(store=store, group=group.name, job=job, sending=sending, warn=warn)
 
 
 def passing_on(run: Run, wanted: Wanted, postman: Postman) -> PassingOn:
-    """What passes on the messages of a run.
+    """What passes on the messages of a run; what was left in the outbox before goes first.
 
     Raises:
         ConfigError: the topic's name is wrong, or nobody says which project it is in.
     """
     told = run.context.run.tags.get(JOB_TAG)
-    job = parsed_job(told) if told else None
-    return passing(run.store, run.group, postman, work=run.work_id, wanted=wanted, job=job)
+    tells = telling(
+        run.store,
+        run.group,
+        postman,
+        warn=run.context.log.warning,
+        job=parsed_job(told) if told else None,
+    )
+    error = tells.deliver_outbox(time.monotonic() + _OUTBOX_S)
+    if error is not None:  # it does not stop the work
+        run.context.log.warning(f"{error}; what was recorded before stays in the outbox")
+    return PassingOn(
+        group=run.group,
+        telling=tells,
+        work=wanted.batch.id if wanted.batch else run.work_id,
+        batch=wanted.batch,
+        asked=wanted.asked,
+    )
 
 
-def deliver_outbox(run: Run, passing: PassingOn) -> None:
-    """Pass on what runs had recorded that died; a topic out of order does not stop the work."""
-    try:
-        passing.deliver_outbox()
-    except (PubSubError, ConfigError) as error:
-        run.context.log.warning(f"{error}; what dead runs recorded stays in the outbox")
-
-
-def finish(run: Run, passing: PassingOn, plan: Plan, in_flight: InFlight) -> None:
-    """Settle the batch: the last act of its run."""
+def finish(run: Run, passing: PassingOn, plan: Plan, in_flight: InFlight) -> PubSubError | None:
+    """Settle the batch, the last act of its run; what was not published, if anything."""
     waits_for: dict[str, set[str]] = {}
     for (_, entity), state in in_flight.pairs.items():
         waits_for.setdefault(entity, set()).add(state.claim.work_id)
     for receipt in in_flight.receipts:
         waits_for.setdefault(receipt.entity, set()).add(receipt.run)
-    passing.finish(plan, waits_for, when_waiting=lambda: _say_that_it_waited(run))
+    return passing.finish(plan, waits_for, when_waiting=lambda: _say_that_it_waited(run))
 
 
 def _say_that_it_waited(run: Run) -> None:

@@ -16,10 +16,9 @@ from klio_dagster.errors import ObjectNotFoundError
 from klio_dagster.ledger.in_flight import finished_receipts
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claims import DEAD_AFTER_S, read_claims
+from klio_dagster.store.inbox import all_batches
 from klio_dagster.store.layout import (
-    INBOX_PREFIX,
     OPEN_PREFIX,
-    OUTBOX_PREFIX,
     OWN_FOLDER,
     PUBLISHED_PREFIX,
     RECEIPTS_PREFIX,
@@ -211,10 +210,9 @@ def _by_work(store: Store, prefix: str) -> Iterator[tuple[str, list[ObjectInfo]]
 
 
 def _unfinished(store: Store) -> Iterator[str]:
-    """Batches of the inbox and works of the outbox: what of them was passed on still counts."""
-    for prefix in (INBOX_PREFIX, OUTBOX_PREFIX):
-        for info in store.list(prefix):
-            yield info.path.rpartition("/")[2].removesuffix(".jsonl")
+    """Batches of the inbox: what of them was passed on still counts."""
+    for batch in all_batches(store):
+        yield batch.id
 
 
 def _work_id(info: ObjectInfo, prefix: str) -> str:

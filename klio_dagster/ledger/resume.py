@@ -8,6 +8,7 @@ from contextlib import suppress
 import dagster as dg
 
 from klio_dagster.core.fold import fold, is_news, unrecorded
+from klio_dagster.core.letter import Asked, TakenIn
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Records
 from klio_dagster.errors import StoreFullError
@@ -86,6 +87,8 @@ def _clear_away(
     if claim.run_id not in working:
         _report_failed(instance, state)
     remove_claim(store, claim.work_id)
+    if claim.outbox:  # after the claim: until then all of this may be repeated
+        forget_published(store, claim.work_id)
 
 
 def settle(store: Store, ledger: Ledger, run: RunIdentity, claim: Claim) -> None:
@@ -112,8 +115,8 @@ def settle(store: Store, ledger: Ledger, run: RunIdentity, claim: Claim) -> None
     late = [r for r in compacted(store, work_id) if (r.pair, r.finished_at) not in known]
     _record(ledger, run, claim, late)
     if claim.outbox:
-        leave(store, claim.outbox, work_id, _to_be_passed_on(store, claim))
-        forget_published(store, work_id)
+        left = [TakenIn(asked=Asked(entity=each)) for each in _to_be_passed_on(store, claim)]
+        leave(store, claim.outbox, work_id, left)
 
 
 def _to_be_passed_on(store: Store, claim: Claim) -> list[str]:

@@ -10,12 +10,12 @@ once. `<id>` is of the batch and of the run that found the input missing.
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 from uuid import uuid4
 
-from klio_dagster.core.letter import Asked, Letter
+from klio_dagster.core.letter import Asked, Letter, TakenIn
 from klio_dagster.errors import ConfigError
 from klio_dagster.store.inbox import Batch
 from klio_dagster.store.layout import (
@@ -61,14 +61,6 @@ class Unasked(NamedTuple):
     path: str
     id: str
     since: float
-
-
-class Held(NamedTuple):
-    """Messages of an entity that failed, of one batch."""
-
-    sensor: str
-    """Which took them in."""
-    asked: Asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +129,13 @@ def hold(store: ObjectStore, group: str, sensor: str, asked: Asked) -> None:
         ConfigError: the store does not let us write.
         StoreUnavailableError: it did not answer or is full.
     """
-    kept = {"sensor": sensor, **json.loads(replace(asked, waits_for=()).to_line())}
+    kept = TakenIn(sensor=sensor, asked=asked.waiting_for(()))
     told = sha256("".join(sorted(letter.id for letter in asked.letters)).encode()).hexdigest()
     path = held_path(group, asked.entity, told[:16])  # the same again is the same object
-    store.put(path, json.dumps(kept).encode() + b"\n")
+    store.put(path, kept.to_line().encode())
 
 
-def held(store: ObjectStore, path: str) -> Held | None:
+def held(store: ObjectStore, path: str) -> TakenIn | None:
     """The messages that are held at a path; None if they are gone.
 
     Raises:
@@ -154,8 +146,8 @@ def held(store: ObjectStore, path: str) -> Held | None:
     if data is None:
         return None
     try:
-        return Held(json.loads(data).get("sensor", ""), Asked.from_line(data))
-    except (ValueError, AttributeError) as error:
+        return TakenIn.from_line(data)
+    except ValueError as error:
         raise _spoilt(store.uri(path), error) from error
 
 

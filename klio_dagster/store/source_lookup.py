@@ -1,13 +1,16 @@
 """The sources of a few entities, without listing the folder of a whole catalogue."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 from klio_dagster.core.ids import escape, id_problem
 from klio_dagster.errors import ConfigError, ObjectNotFoundError
+from klio_dagster.store.failures import store_error
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import is_leftover
 from klio_dagster.store.objects import ObjectStore, check_path
@@ -48,12 +51,12 @@ def look_up_sources(
     """
     listed = Store.open(pattern.root) if pattern.root else store
     paths = {e: path for e in entities if (path := _path(pattern, e)) is not None}
-
     root = listed.local_path("")
 
     def found(entity: str) -> SourceObject | None:
         # A file where a folder would have to be is no trouble here: there is no such source.
-        if root is not None and not (root / paths[entity]).is_file():
+        if root is not None and not os.path.isfile(root / paths[entity]):
+            _check_readable(root, paths[entity], listed)
             return None
         with suppress(ObjectNotFoundError):
             info = listed.head(paths[entity])
@@ -68,6 +71,20 @@ def look_up_sources(
             sources = list(threads.map(found, paths))
     matches = {e: source for e, source in zip(paths, sources, strict=True) if source is not None}
     return SourceListing(listed.uri(pattern.prefix), matches, {}, {})
+
+
+def _check_readable(root: Path, path: str, store: ObjectStore) -> None:
+    """Whether a source is there cannot be seen from outside of a closed folder.
+
+    Raises:
+        ConfigError: a folder above it may not be entered.
+    """
+    try:
+        os.stat(root / path)
+    except PermissionError as error:
+        raise store_error(error, store.uri(path)) from error
+    except OSError:
+        return
 
 
 def _path(pattern: SourcePattern, entity: str) -> str | None:

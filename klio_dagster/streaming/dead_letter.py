@@ -1,8 +1,4 @@
-"""`DeadLetter`: a message nobody will try again by himself, kept with its reason.
-
-One object each, named after the letter: the same message is kept once, however often it is put.
-A person looks at it, and sends it back to its sensor or drops it.
-"""
+"""Dead letters as people meet them: listed, read, sent back to their sensors, or dropped."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -10,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from shlex import quote
-from typing import Any, cast
 
 from klio_dagster.core.ids import printable
-from klio_dagster.core.letter import Letter
 from klio_dagster.errors import ConfigError, MessageError
+from klio_dagster.store.dead_letter import SUFFIX, DeadLetter
 from klio_dagster.store.layout import (
     DEAD_LETTER_PREFIX,
     REPLAY_PREFIX,
@@ -22,93 +17,10 @@ from klio_dagster.store.layout import (
     replay_prefix,
 )
 from klio_dagster.store.objects import ObjectStore
-from klio_dagster.streaming.finding import SUFFIX, Kept, all_kept, begins, find, unknown
+from klio_dagster.streaming.finding import Kept, all_kept, begins, find, unknown
 
 _MOST_BYTES = 64 * 2**20  # Pub/Sub's 10 MB in base64, twice, and room
 _READ_AT_ONCE = 32  # of a bucket, which answers each after some 20 ms
-_LATEST = 253_402_300_800.0  # year 10,000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """A message that could not be used, and why.
-
-    Args:
-        group: of assets it was for.
-        sensor: that took it in; empty for an entity that came without a message.
-        entity: id it is about; None where that cannot be read from it.
-        reason: one word: undecodable, invalid_id, run_failed, failed, input_missing, ...
-        error: one line.
-        at: when it was given up, in seconds since the epoch.
-        attempts: how often it was tried.
-        letter: the message.
-    """
-
-    group: str
-    sensor: str = ""
-    entity: str | None = None
-    reason: str
-    error: str
-    at: float
-    attempts: int = 1
-    letter: Letter
-
-    @property
-    def id(self) -> str:
-        """The letter's: tells it from all others of its group."""
-        return self.letter.id
-
-    @property
-    def path(self) -> str:
-        """Where it lies in the store.
-
-        Raises:
-            ConfigError: the group's name cannot be a folder.
-        """
-        return f"{dead_letter_prefix(self.group)}{self.id}{SUFFIX}"
-
-    def head(self) -> dict[str, Any]:
-        """All but the message, as plain values."""
-        return {
-            "id": self.id,
-            "group": self.group,
-            "sensor": self.sensor,
-            "entity": self.entity,
-            "reason": self.reason,
-            "error": self.error,
-            "at": self.at,
-            "attempts": self.attempts,
-        }
-
-    def to_bytes(self) -> bytes:
-        """What is stored."""
-        return json.dumps({"v": 1, **self.head(), "letter": self.letter.to_json()}).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "DeadLetter":
-        """The dead letter that was stored.
-
-        Raises:
-            ValueError: these bytes are none.
-        """
-        try:
-            fields = cast("dict[str, Any]", json.loads(data))
-            found = cls(
-                group=_text(fields["group"]),
-                sensor=_text(fields["sensor"]),
-                entity=None if fields["entity"] is None else _text(fields["entity"]),
-                reason=_text(fields["reason"]),
-                error=_text(fields["error"]),
-                at=float(fields["at"]),
-                attempts=int(fields["attempts"]),
-                letter=Letter.from_json(fields["letter"]),
-            )
-            is_possible = 0 <= found.at < _LATEST
-        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from error
-        if not is_possible:
-            raise ValueError(f"there is no time {found.at}")
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +44,6 @@ class Unreadable:
     def path(self) -> str:
         """Where it lies in the store."""
         return self.kept.path
-
-
-def put(store: ObjectStore, dead_letter: DeadLetter) -> None:
-    """Keep it; durable when this returns. The same letter again replaces what was said of it.
-
-    Raises:
-        ConfigError: the group's name cannot be a folder, or the store does not let us write.
-        StoreUnavailableError: the store did not answer.
-    """
-    store.put(dead_letter.path, dead_letter.to_bytes())
 
 
 def kept(store: ObjectStore, group: str | None = None) -> list[Kept]:
@@ -326,9 +228,3 @@ def _read(store: ObjectStore, place: Kept) -> DeadLetter | Unreadable | None:
 def _unreadable(store: ObjectStore, place: Kept, why: str) -> Unreadable:
     fix = f"look at it; `klio dead-letter drop {quote(place.name)}` removes it"
     return Unreadable(place, MessageError(why, where=store.uri(place.path), fix=fix))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.40} is no text")
-    return value

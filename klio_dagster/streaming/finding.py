@@ -7,9 +7,8 @@ from typing import NamedTuple
 from klio_dagster.core.ids import printable
 from klio_dagster.core.wording import did_you_mean
 from klio_dagster.errors import ConfigError
+from klio_dagster.store.dead_letter import SUFFIX
 from klio_dagster.store.objects import ObjectStore
-
-SUFFIX = ".json"
 
 
 class Kept(NamedTuple):

@@ -20,11 +20,10 @@ from klio_dagster.core.record import Tries
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.message import encode, new_message
+from klio_dagster.store.dead_letter import DeadLetter, put_all
 from klio_dagster.store.given_up import GivenUp, remember
 from klio_dagster.store.kept import held
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.bury import put_all
-from klio_dagster.streaming.dead_letter import DeadLetter
 
 _AT_ONCE = 500
 _NEVER = GivenUp(0, ())

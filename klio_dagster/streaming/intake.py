@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from klio_dagster.core.ids import id_problem
 from klio_dagster.core.job import JobId
 from klio_dagster.core.letter import Asked, Letter
-from klio_dagster.errors import MessageError, PubSubError
+from klio_dagster.errors import KlioError, MessageError, PubSubError
 from klio_dagster.message import Decoder, Dropped, KlioDecoder, Message, accepts, decode
 from klio_dagster.pubsub.pull import Received, Subscription
+from klio_dagster.store.dead_letter import DeadLetter, put_all
 from klio_dagster.store.inbox import Batch, write_batch
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.bury import put_all
-from klio_dagster.streaming.dead_letter import DeadLetter
 from klio_dagster.streaming.filling import Filling
 
 TIME_BUDGET_S = 20.0
@@ -66,6 +65,8 @@ class Intake:
     clock: Callable[[], float] = time.time
     taken: Taken = field(default_factory=Taken)
     batches: list[Batch] = field(default_factory=list[Batch])
+    problem: KlioError | None = None
+    """What kept messages from being read, which will come again."""
     _done: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     _dead: list[DeadLetter] = field(default_factory=list[DeadLetter])
     _received: list[Received] = field(default_factory=list[Received])
@@ -87,19 +88,31 @@ class Intake:
         self._subscription = subscription
         with subscription.leased():
             try:
-                while len(self.batches) < most_batches and time.monotonic() < until:
-                    at_once = min(_AT_ONCE, self.filling.most)
-                    received = subscription.pull(at_once, self.filling.most_bytes)
-                    if not received:
-                        break
-                    no_room = [each for each in received if not self._take(each, most_batches)]
-                    subscription.release(no_room)  # somebody else may have some
-                self.flush()
+                self._pull(subscription, most_batches, until)
+            except PubSubError:
+                self.flush()  # what was pulled before is in our hands
+                raise
             finally:
                 # What is in no batch comes again at once, and not when its lease has run out.
                 with suppress(PubSubError):
                     subscription.release(self._received)
                 self._received = []
+
+    def _pull(self, subscription: Subscription, most_batches: int, until: float) -> None:
+        while time.monotonic() < until:
+            room = self._room(most_batches)
+            if room <= 0:
+                break
+            received = subscription.pull(min(_AT_ONCE, room), self.filling.most_bytes)
+            not_now = [each for each in received if not self._take(each, most_batches)]
+            subscription.release(not_now)  # somebody else may have room for them
+            if not_now or not received:  # or they would come back at once, and again
+                break
+        self.flush()
+
+    def _room(self, most_batches: int) -> int:
+        """How many more messages there is room for."""
+        return (most_batches - len(self.batches)) * self.filling.most - self.filling.messages
 
     def has_room(self, most_batches: int, size: int) -> bool:
         """Whether one more message of so many bytes fits into so many batches."""
@@ -107,7 +120,7 @@ class Intake:
         return len(self.batches) + begins_another < most_batches
 
     def add(self, letter: Letter, done: Callable[[], None]) -> None:
-        """Take in a message that is kept elsewhere.
+        """Take in a message that is kept elsewhere, or leave it there if nobody can read it now.
 
         Args:
             letter: the message.
@@ -117,16 +130,25 @@ class Intake:
             ConfigError: the store does not let us write.
             StoreUnavailableError: the store did not answer or is full.
         """
+        try:
+            said = self._forwarded(letter) if letter.forward else self._read(letter)
+        except KlioError as error:
+            self.problem = error
+            return
         if not self.filling.has_room(len(letter.data)):
             self.flush()
         self._done.append(done)
-        if letter.forward:  # accepted before; merged ones say more than their own bytes
-            try:
-                self._accept(letter, decode(letter.forward, job=self.job))
-            except MessageError as error:
-                self._bury(letter, "undecodable", error.what)
-            return
-        self._sort(letter)
+        if letter.forward and isinstance(said, Message):  # accepted before
+            self._accept(letter, said)
+        else:
+            self._sort(letter, said)
+
+    def _forwarded(self, letter: Letter) -> Message | MessageError:
+        """What was accepted of a message: merged ones say more than their own bytes."""
+        try:
+            return decode(letter.forward, job=self.job)
+        except MessageError as error:
+            return error
 
     def resume(self, asked: Asked, done: Callable[[], None]) -> None:
         """Take in again what had been accepted.
@@ -195,37 +217,59 @@ class Intake:
             self.filling.add(letter, decode(letter.forward, job=self.job))
 
     def _take(self, received: Received, most_batches: int) -> bool:
-        """Take in a message; False if there is no room for it."""
-        self.taken.pulled += 1
-        at = received.published_at
-        self.taken.oldest = at if self.taken.oldest is None else min(self.taken.oldest, at)
+        """Take in a message; False if it has to come again: now there is no room for it."""
         letter = Letter(
             data=received.data,
             attributes=received.attributes,
             message_id=received.message_id,
-            published_at=at,
+            published_at=received.published_at,
         )
         if not self.has_room(most_batches, len(letter.data)):
             return False
+        try:
+            said = self._read(letter)
+        except KlioError as error:  # what the decoder needs is out of order
+            self.problem = error
+            return False
         if not self.filling.has_room(len(letter.data)):
             self.flush()
+        at = received.published_at
+        self.taken.pulled += 1
+        self.taken.oldest = at if self.taken.oldest is None else min(self.taken.oldest, at)
         self._received.append(received)
-        self._sort(letter)
+        self._sort(letter, said)
         return True
 
-    def _sort(self, letter: Letter) -> None:
-        """Where a message belongs: into the batch, to the dead letters, or nowhere."""
+    def _read(self, letter: Letter) -> Message | Dropped | MessageError:
+        """What a message says, or why nobody can tell.
+
+        Raises:
+            KlioError: it may be told later.
+        """
         # A message that nobody sent is our own, whatever the others are.
         decoder = self.decoder if letter.message_id else KlioDecoder()
         try:
-            message = decoder(letter.data, letter.attributes, self.job)
+            said: object = decoder(letter.data, letter.attributes, self.job)
         except MessageError as error:
-            self._bury(letter, "undecodable", error.what)
+            return error
+        except Exception as error:  # a decoder of the user's: it stops no other message
+            if isinstance(error, KlioError) and error.transient:
+                raise
+            return self._of_decoder(f"raised {error!r:.200}")
+        if isinstance(said, Message | Dropped):
+            return said
+        return self._of_decoder(f"returned {said!r:.100}, which is neither Message nor Dropped")
+
+    def _of_decoder(self, what: str) -> MessageError:
+        where = f"sensor '{self.sensor}'"
+        return MessageError(f"the decoder {what}", where, "mend decoder, then replay the message")
+
+    def _sort(self, letter: Letter, said: Message | Dropped | MessageError) -> None:
+        """Where a message belongs: into the batch, to the dead letters, or nowhere."""
+        if isinstance(said, MessageError):
+            self._bury(letter, "undecodable", said.what)
             return
-        except Exception as error:  # noqa: BLE001 - a decoder of the user's: it stops no other
-            self._bury(letter, "undecodable", f"the decoder raised {error!r:.200}")
-            return
-        accepted = message if isinstance(message, Dropped) else accepts(message, self.job)
+        accepted = said if isinstance(said, Dropped) else accepts(said, self.job)
         if isinstance(accepted, Dropped):
             self.taken.dropped[accepted.reason] += 1
             return

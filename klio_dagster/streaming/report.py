@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from klio_dagster.core.letter import Asked
-from klio_dagster.errors import PubSubError
+from klio_dagster.errors import KlioError
 from klio_dagster.streaming.intake import Taken
 
 
@@ -16,24 +16,26 @@ class Report:
     Args:
         taken: of the messages that came.
         registered: entities that are new in the catalogue.
-        up_to_date: entities that were passed on without a run.
+        up_to_date: entities that needed no run.
+        passed_on: messages that this tick published.
         requested: runs.
         depth: batches in the inbox when the tick ends.
         oldest: when the oldest message was sent that is still asked for, seconds since 1970.
         is_full: nothing was pulled: as many batches are unfinished as may be.
         asked_upstream: entities whose missing input was asked for.
-        error: what kept messages from being pulled or passed on.
+        errors: what kept messages from being asked for, pulled or passed on.
     """
 
     taken: Taken = field(default_factory=Taken)
     registered: int = 0
     up_to_date: int = 0
+    passed_on: int = 0
     requested: int = 0
     depth: int = 0
     oldest: float | None = None
     is_full: bool = False
     asked_upstream: int = 0
-    error: PubSubError | None = None
+    errors: list[KlioError] = field(default_factory=list[KlioError])
 
     def see(self, asked: Sequence[Asked]) -> None:
         """Take in what a batch asks for."""
@@ -45,8 +47,8 @@ class Report:
         """There was nothing to do, and nothing is left to be done."""
         taken = self.taken
         came = taken.pulled or taken.accepted or taken.merged or taken.dropped or taken.dead
-        came = came or taken.resumed or self.asked_upstream
-        return not (came or self.up_to_date or self.requested or self.depth or self.error)
+        came = came or taken.resumed or self.asked_upstream or self.passed_on
+        return not (came or self.up_to_date or self.requested or self.depth or self.errors)
 
     def __str__(self) -> str:
         taken = self.taken
@@ -65,11 +67,11 @@ class Report:
         parts += [
             f"new entities {self.registered:,}",
             f"up to date {self.up_to_date:,}",
+            *([f"passed on {self.passed_on:,}"] if self.passed_on else []),
             f"runs requested {self.requested:,}",
             f"inbox {self.depth:,}",
         ]
         if self.oldest is not None:
             parts.append(f"oldest message {max(0.0, time.time() - self.oldest):.0f} s")
-        if self.error is not None:
-            parts.append(str(self.error))
+        parts += [str(error) for error in self.errors]
         return ", ".join(parts)

@@ -1,11 +1,13 @@
 """One tick of a message sensor: the order of its durable steps.
 
-1. What waits for inputs is asked for upstream (`streaming.waiting`). Messages are pulled, decoded
+1. What runs have recorded and could not tell is told (`defs.telling`).
+2. What waits for inputs is asked for upstream (`streaming.waiting`). Messages are pulled, decoded
    and sorted, with them what has waited; batches and dead letters are written to the store.
-2. Then they are acknowledged.
-3. Their entities are registered as partitions.
-4. Batches that need no run are passed on and removed; of each other that no live run works on one
+3. Then they are acknowledged.
+4. Their entities are registered as partitions.
+5. Batches that need no run are passed on and removed; of each other that no live run works on one
    run is requested.
+6. Now and then, what is held of entities that are whole by now is passed on.
 
 A kill at any point loses nothing: what is not acknowledged comes again, and what is in the inbox is
 asked for by the next tick.
@@ -28,14 +30,14 @@ from klio_dagster.defs.requested import (
     entity_run_tags,
     register_asked,
 )
-from klio_dagster.errors import ConfigError, PubSubError
+from klio_dagster.errors import ConfigError, KlioError, PubSubError
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.pubsub.settings import subscription_path
+from klio_dagster.store.dead_letter import DeadLetter, put_all
 from klio_dagster.store.inbox import Batch, list_batches, read_batch, remove_batch
 from klio_dagster.store.outbox import forget_published, published
 from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.bury import bury
 from klio_dagster.streaming.filling import Filling
 from klio_dagster.streaming.intake import TIME_BUDGET_S, Intake
 from klio_dagster.streaming.look import Looks
@@ -53,6 +55,7 @@ from klio_dagster.streaming.settings import SensorSettings
 from klio_dagster.streaming.waiting import Waits
 from klio_dagster.streaming.without_run import WithoutRun
 
+RUN_FAILED = "run_failed"
 SENSOR_TAG = "klio/sensor"
 
 
@@ -96,17 +99,20 @@ class Tick:
             report=self.report,
         )
         passes.deliver_outbox()
-        passes.pass_on_held(self.looks_at_held)
         waits = Waits(
             self.context, self.settings, self.store, self._job, lambda: self.ledger, self.looks
         )
         self._ask_upstream(waits)
         self._take_in(waits)
         requests = self._requests(passes)
+        try:
+            passes.pass_on_held(self.looks_at_held)
+        except KlioError as error:
+            self.context.log.warning(str(error))  # what is requested is not to wait for it
         self.context.log.info(str(self.report))
-        if self.report.error is not None and not requests:
+        if self.report.errors and not requests:
             # Dagster shows what it was raised from, page by page: what this says is enough.
-            raise self.report.error.with_traceback(None) from None
+            raise self.report.errors[0].with_traceback(None) from None
         if requests:
             return dg.SensorResult(run_requests=requests)
         return dg.SensorResult(skip_reason=str(self.report))
@@ -124,11 +130,11 @@ class Tick:
         try:
             waits.ask(self.pubsub.publisher)
         except PubSubError as error:
-            self.report.error = error
+            self.report.errors.append(error)
         self.report.asked_upstream = waits.asked
 
     def _take_in(self, waits: Waits) -> None:
-        """Steps 1 and 2."""
+        """Steps 2 and 3."""
         until = time.monotonic() + TIME_BUDGET_S
         settings = self.settings
         room = settings.max_inbox_batches - len(list_batches(self.store, settings.name))
@@ -155,11 +161,13 @@ class Tick:
         try:
             intake.pull(self.pubsub.subscription(settings.subscription), room, until)
         except PubSubError as error:
-            self.report.error = error
+            self.report.errors.append(error)
             intake.flush()  # what came from elsewhere
+        if intake.problem is not None:
+            self.report.errors.append(intake.problem)
 
     def _requests(self, passes: WithoutRun) -> list[dg.RunRequest]:
-        """Steps 3 and 4."""
+        """Steps 4 and 5."""
         requests: list[dg.RunRequest] = []
         batches = list_batches(self.store, self.settings.name)
         if not batches:
@@ -207,12 +215,23 @@ class Tick:
         """Move a batch to the dead letters: its runs ended, five times, without settling it."""
         told = published(self.store, batch.id)
         error = f"{MOST_ATTEMPTS} runs ended without it, the last one {standing.last}"
-        for each in asked:
-            if each.entity not in told:
-                reason, attempts = "run_failed", standing.attempts
-                self.report.taken.dead[reason] += bury(
-                    self.store, self.settings, each, reason, error, attempts
-                )
+        dead = [
+            DeadLetter(
+                group=self.settings.group.name,
+                sensor=self.settings.name,
+                entity=each.entity,
+                reason=RUN_FAILED,
+                error=error,
+                at=time.time(),
+                attempts=standing.attempts,
+                letter=letter,
+            )
+            for each in asked
+            if each.entity not in told
+            for letter in each.letters
+        ]
+        put_all(self.store, dead)
+        self.report.taken.dead[RUN_FAILED] += len(dead)
         forget_published(self.store, batch.id)
         remove_batch(self.store, batch)
 

@@ -24,7 +24,7 @@ import dagster as dg
 
 from klio_dagster.core.job import JobId, UpstreamTrigger
 from klio_dagster.core.letter import Asked
-from klio_dagster.defs.passing_on import Post
+from klio_dagster.defs.sending import Post
 from klio_dagster.errors import ConfigError, PublishError, PubSubError
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.message import Message, answers, decode, encode, extended, request_upstream

@@ -1,7 +1,7 @@
 """What a tick passes on itself: batches of which nothing is to be computed."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -11,33 +11,30 @@ from klio_dagster.core.letter import Asked
 from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.request import Request
 from klio_dagster.defs.knowledge import gather
-from klio_dagster.defs.messages import passing
+from klio_dagster.defs.messages import telling
 from klio_dagster.defs.passing_on import PassingOn
 from klio_dagster.defs.pubsub import KlioPubSubResource
-from klio_dagster.defs.requested import Wanted, partitioned_outside, request_of
+from klio_dagster.defs.requested import partitioned_outside, request_of
 from klio_dagster.defs.sensing import graph_of
-from klio_dagster.errors import ConfigError, PubSubError
+from klio_dagster.defs.telling import Telling
+from klio_dagster.errors import PubSubError
 from klio_dagster.ledger.in_flight import in_flight
 from klio_dagster.ledger.ledger import Ledger
-from klio_dagster.store.inbox import Batch, put_batch, read_batch, remove_batch
+from klio_dagster.store.inbox import Batch
 from klio_dagster.store.kept import held_entities
-from klio_dagster.store.layout import outbox_prefix
-from klio_dagster.store.outbox import forget_published
+from klio_dagster.store.outbox import left_behind, published
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.bury import bury
 from klio_dagster.streaming.look import Looks
 from klio_dagster.streaming.report import Report
 from klio_dagster.streaming.settings import SensorSettings
 
-_NOW_AND_THEN_S = 60.0
+_EVERY_S = 60.0
+_BUDGET_S = 10.0  # a tick has messages to pull, too
 
 
 @dataclass(slots=True)
 class WithoutRun:
     """What one tick of a sensor passes on.
-
-    After Pub/Sub has failed once it passes nothing on: each failure is a wait for an answer, and
-    the next tick tries again.
 
     Args:
         context: Dagster's.
@@ -56,18 +53,17 @@ class WithoutRun:
     job: JobId
     ledger: Callable[[], Ledger]
     report: Report
+    _telling: Telling | None = None
 
     def deliver_outbox(self) -> None:
-        """Pass on what dead runs have recorded."""
-        group = self.settings.group
-        if next(iter(self.store.list(outbox_prefix(group.name))), None) is None:
-            return
-        try:
-            self._passing(Wanted(request_of((), self.settings.rerun_on))).deliver_outbox()
-        except PubSubError as error:
-            self.report.error = error
-        except ConfigError as error:
-            self.context.log.warning(str(error))  # it stops no message
+        """Pass on what runs have recorded and could not tell.
+
+        Raises:
+            ConfigError: a name is wrong, or the store does not let us write.
+            StoreUnavailableError: the store did not answer.
+        """
+        if left_behind(self.store, self.settings.group.name):
+            self._add(self.telling.deliver_outbox(time.monotonic() + _BUDGET_S))
 
     def pass_on_held(self, looks: Looks) -> None:
         """Pass on what is held of entities that have failed and are whole by now.
@@ -78,15 +74,15 @@ class WithoutRun:
         Args:
             looks: when this process did so last.
         """
-        group = self.settings.group
-        if self.report.error is not None or not looks.is_due(_NOW_AND_THEN_S):
+        if not looks.is_due(_EVERY_S):
             return
-        held = list(held_entities(self.store, group.name))
+        looks.at = time.monotonic()
+        held = list(held_entities(self.store, self.settings.group.name))
         whole = self._whole(held) if held else []
         if whole:
+            self.telling.forget_held()
             request = Request(entities=tuple(whole), rerun_on=self.settings.rerun_on)
-            self._pass_on(Wanted(request), self._plan(request))
-        looks.at = time.monotonic()
+            self._pass_on(self._passing("held", None), self._plan(request))
 
     def settles(self, batch: Batch, asked: Sequence[Asked]) -> bool:
         """Pass on and remove a batch, if nothing of it is to be computed.
@@ -102,21 +98,35 @@ class WithoutRun:
             ConfigError: a source or the graph is configured wrongly.
             StoreUnavailableError: the store did not answer.
         """
-        if self._has_work_at_a_glance(asked):
+        if self._has_work_at_a_glance(batch, asked):
             return False
         request = request_of(asked, self.settings.rerun_on)
+        request = replace(request, forced=frozenset())  # if any, they were computed and passed on
         plan = self._plan(request)
         decisions = {v.decision for verdicts in plan.verdicts.values() for v in verdicts.values()}
         if decisions - {Decision.SKIP, Decision.REFUSE}:
             return False
-        if self.report.error is None:
-            self._pass_on(Wanted(request, batch=batch, asked=asked), plan)
+        self._pass_on(self._passing(batch.id, batch, asked), plan)
+        self.report.up_to_date += len(asked)
         return True
 
-    def _has_work_at_a_glance(self, asked: Sequence[Asked]) -> bool:
+    @property
+    def telling(self) -> Telling:
+        """Tells others; one a tick, so that a topic out of order is waited for once.
+
+        Raises:
+            ConfigError: the topic's name is wrong, or nobody says which project it is in.
+        """
+        if self._telling is None:
+            group, warn = self.settings.group, self.context.log.warning
+            self._telling = telling(self.store, group, self.pubsub, warn=warn, job=self.job)
+        return self._telling
+
+    def _has_work_at_a_glance(self, batch: Batch, asked: Sequence[Asked]) -> bool:
         """Something is forced, or not materialised at all: seen without listing any source."""
         asking = [each for each in asked if not each.ping]
-        if any(each.force for each in asking):
+        forced = {each.entity for each in asking if each.force}
+        if forced and forced - published(self.store, batch.id):
             return True
         entities = [each.entity for each in asking]
         return bool(entities) and len(self._whole(entities)) < len(entities)
@@ -148,37 +158,21 @@ class WithoutRun:
         group = self.settings.group
         return [group.keys[asset.name] for asset in group.chain.assets]
 
-    def _pass_on(self, wanted: Wanted, plan: Plan) -> None:
-        passes = self._passing(wanted)
-        try:
-            passes.planned(plan)
-            passes.finish(plan, {})
-        except PubSubError as error:
-            self.report.error = error  # what is left is in the inbox, and the next tick tries again
-            if wanted.batch is not None:
-                self._bury_refused(wanted, wanted.batch, passes.refused)
-            return
-        self.report.up_to_date += len(wanted.asked)
-
-    def _bury_refused(
-        self, wanted: Wanted, batch: Batch, refused: Mapping[str, PubSubError]
-    ) -> None:
-        """Messages that the topic will never take do not stay in the inbox."""
-        for each in wanted.asked:
-            if each.entity in refused:
-                error = str(refused[each.entity])
-                self.report.taken.dead["refused"] += bury(
-                    self.store, self.settings, each, "refused", error, attempts=1
-                )
-        left = [a for a in read_batch(self.store, batch) or () if a.entity not in refused]
-        if left:
-            put_batch(self.store, batch, left)
-        elif refused:
-            forget_published(self.store, batch.id)
-            remove_batch(self.store, batch)
-
-    def _passing(self, wanted: Wanted) -> PassingOn:
-        work = wanted.batch.id if wanted.batch else "outbox"
-        return passing(
-            self.store, self.settings.group, self.pubsub, work=work, wanted=wanted, job=self.job
+    def _passing(self, work: str, batch: Batch | None, asked: Sequence[Asked] = ()) -> PassingOn:
+        return PassingOn(
+            group=self.settings.group, telling=self.telling, work=work, batch=batch, asked=asked
         )
+
+    def _pass_on(self, passing: PassingOn, plan: Plan) -> None:
+        passing.planned(plan)
+        self._add(passing.finish(plan, {}))
+
+    def _add(self, error: PubSubError | None) -> None:
+        """Count what was published and refused so far."""
+        told, refused = self.telling.told, self.telling.refused
+        self.report.passed_on = told
+        if refused:
+            self.report.taken.dead["refused"] = refused
+        # One topic out of order is said once, however many batches are concerned.
+        if error is not None and error.where not in {each.where for each in self.report.errors}:
+            self.report.errors.append(error)

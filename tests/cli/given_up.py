@@ -1,7 +1,7 @@
 """Dead letters in a project's store, and the sensors for messages that they came through."""
 
+from klio_dagster.store.dead_letter import put
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.dead_letter import put
 from tests.streaming.letters import dead
 
 SENSORS = """

@@ -49,5 +49,38 @@ def test_batches_of_a_sensor_that_was_renamed_are_told(project):
     as_json = project.klio("status", "--json").json
 
     assert "\n1 batch of messages in the inbox (renamed 1)\n" in told.out
-    assert told.out.splitlines()[-1].startswith("no message sensor is named 'renamed', so nobody")
+    assert told.out.splitlines()[-1].startswith(
+        "no message sensor of this workspace is named 'renamed', so nobody"
+    )
     assert as_json["inbox_without_sensor"] == ["renamed"]
+
+
+OTHERS = """
+import dagster as dg
+from clip_jobs import size
+from klio_dagster import EntityAsset, Json, KlioResource, klio_assets
+
+@klio_assets(
+    partitions_def=dg.DynamicPartitionsDefinition(name="clips"),
+    assets=[EntityAsset("length", size, source="clips/{entity}.raw", output=Json())],
+)
+def lengths(context: dg.AssetExecutionContext, klio: KlioResource):
+    yield from klio.run(context=context)
+
+defs = dg.Definitions(assets=[lengths], resources={"klio": KlioResource(store="data")})
+"""
+
+
+def test_a_sensor_of_what_is_not_selected_is_a_sensor_all_the_same(project):
+    definitions = (project.folder / "definitions.py").read_text()
+    project.write("definitions.py", definitions + SENSOR)
+    project.write("others.py", OTHERS)
+    workspace = (project.folder / "workspace.yaml").read_text()
+    other = "  - python_module:\n      module_name: others\n"
+    project.write("workspace.yaml", workspace + other)
+    take_in(project.folder / "data", "messages_sizes")
+
+    told = project.klio("status", "--select", "length", "--json")
+
+    assert told.json["inbox"] == {"messages_sizes": 1}
+    assert told.json["inbox_without_sensor"] == []

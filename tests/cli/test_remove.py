@@ -4,9 +4,10 @@ import gzip
 import sqlite3
 
 from klio_dagster.core.letter import Asked, Letter
+from klio_dagster.store.dead_letter import put
 from klio_dagster.store.kept import held_entities, hold
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.dead_letter import listed, put
+from klio_dagster.streaming.dead_letter import listed
 from tests.streaming.letters import dead
 
 # What Dagster itself writes of a run that failed quotes the first failures; that stays.

@@ -18,4 +18,4 @@ def test_a_run_that_can_tell_nobody_says_what_it_did_and_what_becomes_of_it(proj
     assert run.json["assets"]["size"]["materialized"] == 1
     assert "does not answer" in run.json["unpublished"]
     assert "does not answer" in run.err
-    assert "the next run or tick publishes what this one recorded" in run.err
+    assert "the next run or tick publishes it" in run.err

@@ -6,8 +6,8 @@ import pytest
 
 from klio_dagster.core.letter import Letter
 from klio_dagster.message import encode, new_message
+from klio_dagster.store.dead_letter import DeadLetter, put
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.dead_letter import DeadLetter, put
 from tests.docs.page import README, ROOT, Reader
 
 RECORDINGS = ("drum_snare_soft", "tabla_na_s")

@@ -44,7 +44,10 @@ _FEW_A_REQUEST = {
     "klio_dagster.pubsub.publish:_BATCH_MESSAGES": 2,
     "klio_dagster.pubsub.publish:_AT_ONCE": 1,
 }
+_ONE_A_REQUEST = {"klio_dagster.pubsub.publish:_BATCH_MESSAGES": 1}
 _FEW_ACKS = {"klio_dagster.pubsub.acks:IDS_A_REQUEST": 3}
+_NOBODY_ANSWERS = {"klio_dagster.pubsub.publish:ANSWER_WITHIN_S": -1.0}
+_NOTHING_IS_TAKEN = {"klio_dagster.pubsub.publish:MOST_BYTES": 0}
 _IN_ONE_GO = {"klio_dagster.defs.recorder:_LONGEST_HELD_S": 60.0}
 
 TICK: Mapping[str, Point] = {
@@ -102,22 +105,37 @@ ELSEWHERE: Mapping[str, Point] = {
     ),
     "before the rest is written": Point(at="klio_dagster.defs.passing_on:put_batch", when="before"),
     "after the rest is written": Point(at="klio_dagster.defs.passing_on:put_batch"),
+    # of who cannot publish
+    "before the outbox is written": Point(
+        at="klio_dagster.defs.passing_on:leave", when="before", settings=_NOBODY_ANSWERS
+    ),
+    "after the outbox is written": Point(
+        at="klio_dagster.defs.passing_on:leave", settings=_NOBODY_ANSWERS
+    ),
+    "before what is refused is kept": Point(
+        at="klio_dagster.defs.telling:put_all",
+        when="before",
+        settings=_NOTHING_IS_TAKEN | _ONE_A_REQUEST,
+    ),
+    "after what is refused is kept": Point(
+        at="klio_dagster.defs.telling:put_all", settings=_NOTHING_IS_TAKEN | _ONE_A_REQUEST
+    ),
     # of who settles a dead run
     "before its outbox is written": Point(at="klio_dagster.ledger.resume:leave", when="before"),
     "after its outbox is written": Point(at="klio_dagster.ledger.resume:leave"),
     "before the outbox is published": Point(
-        at="klio_dagster.defs.passing_on:PassingOn._send", when="before"
+        at="klio_dagster.defs.telling:Telling.tell", when="before"
     ),
-    "after the outbox is published": Point(at="klio_dagster.defs.passing_on:PassingOn._send"),
+    "after the outbox is published": Point(at="klio_dagster.defs.telling:Telling.tell"),
     # of a tick that lets go of what was kept elsewhere
     "before the batch of what was kept": Point(
         at="klio_dagster.streaming.intake:write_batch", when="before"
     ),
     "after the batch of what was kept": Point(at="klio_dagster.streaming.intake:write_batch"),
     "before the letters of a batch given up": Point(
-        at="klio_dagster.streaming.bury:put_all", when="before"
+        at="klio_dagster.streaming.tick:put_all", when="before"
     ),
-    "after the letters of a batch given up": Point(at="klio_dagster.streaming.bury:put_all"),
+    "after the letters of a batch given up": Point(at="klio_dagster.streaming.tick:put_all"),
 }
 
 _ONE_BY_ONE = {"klio_dagster.streaming.waiting:_AT_ONCE": 1}
@@ -156,7 +174,7 @@ LATE: Mapping[str, Point] = {
     "before they are dead letters": Point(
         at="klio_dagster.streaming.intake:put_all", when="before"
     ),
-    "after the first is a dead letter": Point(at="klio_dagster.streaming.bury:put"),
+    "after the first is a dead letter": Point(at="klio_dagster.store.dead_letter:put"),
     "after they are dead letters": Point(at="klio_dagster.streaming.intake:put_all"),
     "after the batch that fails them": Point(at="klio_dagster.streaming.intake:write_batch"),
     "after the first that is late waits no longer": Point(at=_DELETES),

@@ -20,12 +20,13 @@ from klio_dagster.ledger.ledger import ledger_of
 from klio_dagster.message import decode, encode, new_message
 from klio_dagster.pubsub.publish import Outgoing
 from klio_dagster.pubsub.pull import Received, Subscription
+from klio_dagster.store.dead_letter import DeadLetter
 from klio_dagster.store.inbox import Batch, list_batches, read_batch
 from klio_dagster.store.kept import all_waiting
 from klio_dagster.store.layout import REPLAY_PREFIX, held_prefix
 from klio_dagster.store.receipts import compacted
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.dead_letter import DeadLetter, listed
+from klio_dagster.streaming.dead_letter import listed
 from tests.kill import points
 from tests.kill.streamed_defs import ASSETS, GROUP, SENSOR, STREAM
 from tests.kill.streamed_jobs import executions

@@ -6,7 +6,8 @@ import pytest
 from klio_dagster.core.letter import Letter
 from klio_dagster.message import encode, new_message
 from klio_dagster.store.claims import open_claim
-from klio_dagster.streaming.dead_letter import DeadLetter, put, replay
+from klio_dagster.store.dead_letter import DeadLetter, put
+from klio_dagster.streaming.dead_letter import replay
 from klio_dagster.streaming.requests import ATTEMPT_TAG, BATCH_TAG, MOST_ATTEMPTS
 from tests.kill.dying import GOOD, asked, assert_all_is_done, dies, goes_on, run_of
 from tests.kill.stream import NUMBER, Sent, Stream
@@ -85,6 +86,39 @@ def test_who_settles_a_dead_run_dies(warm: Warm, stream: Stream, died: str, poin
     warm.do("run", stream.environment, asked=[run_of("all")])
     assert stream.recorded() == {*GOOD}
     assert set(stream.hear()) == {*GOOD}
+    assert stream.left_behind() == []
+    assert set(stream.executed().values()) == {1}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("is_forced", [False, True], ids=["", "forced"])
+def test_who_can_tell_nobody_dies(warm: Warm, stream: Stream, when: str, is_forced: bool) -> None:
+    stream.put(*GOOD)
+    stream.ask(*GOOD, force=is_forced)
+    _, (request,) = warm.do("tick", stream.environment)
+
+    dies(warm, stream, f"{when} the outbox is written", "run", request)
+
+    assert stream.lost() == []
+    goes_on(warm, stream)
+    assert stream.recorded() == {*GOOD}
+    assert set(stream.hear()) == {*GOOD}
+    assert stream.left_behind() == []
+    assert max(stream.executed().values()) <= 1 + is_forced
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_is_refused_by_the_topic_dies(warm: Warm, stream: Stream, when: str) -> None:
+    stream.put(*GOOD)
+    stream.ask(*GOOD)
+    _, (request,) = warm.do("tick", stream.environment)
+
+    dies(warm, stream, f"{when} what is refused is kept", "run", request)
+
+    assert stream.lost() == []
+    goes_on(warm, stream)
+    assert stream.recorded() == {*GOOD}
+    assert set(stream.hear()) == {*GOOD}, "what refused them was the process that died"
     assert stream.left_behind() == []
     assert set(stream.executed().values()) == {1}
 

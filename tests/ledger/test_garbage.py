@@ -94,7 +94,6 @@ def test_no_message_is_garbage_however_old(store: Store, ledger: Ledger):
         pytest.param(None, False, id="its batch is gone"),
         pytest.param("_klio/inbox/messages/work.jsonl", True, id="its batch is in the inbox"),
         pytest.param("_klio/inbox/messages/other.jsonl", False, id="another batch is"),
-        pytest.param("_klio/outbox/tracks/work.jsonl", True, id="it has still to be passed on"),
     ],
 )
 def test_notes_of_what_was_passed_on_go_with_their_work(

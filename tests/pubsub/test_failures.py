@@ -113,7 +113,7 @@ FAILURES = [
 @pytest.fixture
 def in_a_hurry(monkeypatch):
     """Nothing is tried again for long."""
-    monkeypatch.setattr(pull, "ANSWER_WITHIN_S", 0.15)
+    monkeypatch.setattr(pull, "ANSWER_WITHIN_S", 0.4)
 
 
 @pytest.mark.usefixtures("in_a_hurry")

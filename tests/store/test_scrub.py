@@ -6,14 +6,21 @@ import json
 import pytest
 from hypothesis import given
 
-from klio_dagster.core.letter import Asked, Letter
+from klio_dagster.core.letter import Asked, Letter, TakenIn
+from klio_dagster.store.dead_letter import put
 from klio_dagster.store.given_up import remember
 from klio_dagster.store.inbox import write_batch
 from klio_dagster.store.kept import Unasked, Waiting, hold, put_waiting
 from klio_dagster.store.memory import MemoryStore
-from klio_dagster.store.outbox import leave, left_behind, published, put_published
+from klio_dagster.store.outbox import (
+    leave,
+    left_behind,
+    published,
+    put_published,
+    read_outbox,
+)
 from klio_dagster.store.scrub import scrub, scrub_messages
-from klio_dagster.streaming.dead_letter import listed, put, replay
+from klio_dagster.streaming.dead_letter import listed, replay
 from tests.strategies import entity_ids
 from tests.streaming.letters import dead
 
@@ -145,11 +152,12 @@ def test_a_batch_of_the_inbox_is_left_to_its_run():
 
 def test_notes_of_what_is_passed_on_do_not_name_it_any_more():
     store = MemoryStore()
-    leave(store, "tracks", "work", ["a", "b"])
+    leave(store, "tracks", "work", [TakenIn(asked=Asked(entity=each)) for each in ("a", "b")])
     put_published(store, "work", 1, ["a", "c"])
 
     counted = scrub(store, ["a"], write=True)
 
     assert sorted(counted.values()) == [1, 1]
-    assert [entities for _, _, entities in left_behind(store, "tracks")] == [["b"]]
+    (path,) = left_behind(store, "tracks")
+    assert [each.asked.entity for each in read_outbox(store, path)] == ["b"]
     assert published(store, "work") == {"c"}

@@ -10,8 +10,9 @@ from itertools import count
 from typing import Any
 
 from klio_dagster.core.letter import Letter
+from klio_dagster.store.dead_letter import DeadLetter
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.dead_letter import DeadLetter, replay
+from klio_dagster.streaming.dead_letter import replay
 
 
 def dead(name: str = "one", **fields: Any) -> DeadLetter:

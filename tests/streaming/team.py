@@ -16,8 +16,9 @@ from klio_dagster.defs.resource import KlioResource
 from klio_dagster.message import Message, decode, encode, new_message
 from klio_dagster.pubsub.publish import Outgoing
 from klio_dagster.pubsub.pull import Received
+from klio_dagster.store.dead_letter import DeadLetter
 from klio_dagster.store.inbox import list_batches, read_batch
-from klio_dagster.streaming.dead_letter import DeadLetter, listed
+from klio_dagster.streaming.dead_letter import listed
 from klio_dagster.streaming.sensor import build_klio_pubsub_sensor
 from tests.flows import flow_jobs as jobs
 from tests.flows.catalogue import TRACKS, Catalogue, Outcome

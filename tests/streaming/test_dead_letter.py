@@ -14,17 +14,10 @@ from hypothesis import strategies as st
 
 from klio_dagster.core.letter import Letter
 from klio_dagster.errors import ConfigError, MessageError
+from klio_dagster.store.dead_letter import DeadLetter, put
 from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.store import Store
-from klio_dagster.streaming.dead_letter import (
-    DeadLetter,
-    Unreadable,
-    drop,
-    get,
-    listed,
-    put,
-    replay,
-)
+from klio_dagster.streaming.dead_letter import Unreadable, drop, get, listed, replay
 from tests.strategies import texts
 from tests.streaming.letters import dead
 
