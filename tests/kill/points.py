@@ -46,7 +46,11 @@ _FEW_A_REQUEST = {
 }
 _ONE_A_REQUEST = {"klio_dagster.pubsub.publish:_BATCH_MESSAGES": 1}
 _FEW_ACKS = {"klio_dagster.pubsub.acks:IDS_A_REQUEST": 3}
-_NOBODY_ANSWERS = {"klio_dagster.pubsub.publish:ANSWER_WITHIN_S": -1.0}
+# In time: there is none.
+_NOBODY_ANSWERS = {
+    "klio_dagster.pubsub.publish:ANSWER_WITHIN_S": -1.0,
+    "klio_dagster.pubsub.connection:_FIRST_DELAY_S": 0.0,
+}
 _NOTHING_IS_TAKEN = {"klio_dagster.pubsub.publish:MOST_BYTES": 0}
 _IN_ONE_GO = {"klio_dagster.defs.recorder:_LONGEST_HELD_S": 60.0}
 

@@ -24,6 +24,7 @@ from klio_dagster.store.dead_letter import DeadLetter
 from klio_dagster.store.inbox import Batch, list_batches, read_batch
 from klio_dagster.store.kept import all_waiting
 from klio_dagster.store.layout import REPLAY_PREFIX, held_prefix
+from klio_dagster.store.outbox import left_behind, read_outbox
 from klio_dagster.store.receipts import compacted
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.dead_letter import listed
@@ -126,11 +127,14 @@ class Stream:
         for entity in entities:
             (tracks / f"{entity}.txt").write_bytes(text)
 
-    def ask(self, *entities: str, ping: bool = False) -> None:
+    def ask(self, *entities: str, ping: bool = False, force: bool = False) -> None:
         """Somebody publishes messages that ask for them."""
         self._send(
             [
-                (encode(new_message(entity, ping=ping)), Sent(self._number(n), entity, ping))
+                (
+                    encode(new_message(entity, ping=ping, force=force)),
+                    Sent(self._number(n), entity, ping),
+                )
                 for n, entity in enumerate(entities)
             ]
         )
@@ -168,7 +172,7 @@ class Stream:
 
     def letters(self) -> Iterator[tuple[Letter, str | None]]:
         """All that is kept in the store, and whom it asks for."""
-        for place in (self.asked(), self._held(), self._waiting()):
+        for place in (self.asked(), self._held(), self._waiting(), self._outbox()):
             for asked in place:
                 yield from ((letter, asked.entity) for letter in asked.letters)
         for dead in self.dead():
@@ -188,6 +192,10 @@ class Stream:
 
     def _held(self) -> list[Asked]:
         return [Asked.from_line(data) for data in self._objects(held_prefix(GROUP))]
+
+    def _outbox(self) -> list[Asked]:
+        paths = left_behind(self.store, GROUP)
+        return [each.asked for path in paths for each in read_outbox(self.store, path)]
 
     def _waiting(self) -> list[Asked]:
         return [each.asked for each in all_waiting(self.store, ASSETS[0])]
