@@ -6,7 +6,7 @@ from itertools import groupby
 import click
 
 from klio_dagster.cli.asking import Asked
-from klio_dagster.cli.inboxes import counted_batches, told_of_batches, without_sensor
+from klio_dagster.cli.inboxes import Unfinished
 from klio_dagster.cli.output import (
     common,
     example,
@@ -46,8 +46,7 @@ def status(select: str | None, as_json: bool) -> None:
     with open_project(select) as project:
         flagged = flagged_in(project)
         waiting = counted_waits(project)
-        inbox = counted_batches(project)
-        strangers = without_sensor(project, inbox)
+        unfinished = Unfinished.of(project)
         found = Status.of_groups(
             surveyed(
                 each.group,
@@ -65,8 +64,7 @@ def status(select: str | None, as_json: bool) -> None:
         some = {
             "flagged": counted_flags(flagged),
             "waiting": waiting,
-            "inbox": inbox,
-            "inbox_without_sensor": strangers,
+            **unfinished.to_json(),
         }
         print_json({**found.to_json(), **{name: what for name, what in some.items() if what}})
         return
@@ -77,9 +75,8 @@ def status(select: str | None, as_json: bool) -> None:
         click.echo(_told_of_flags(flagged))
     if waiting:
         click.echo(told_of_waits(waiting))
-    if inbox:
-        for line in told_of_batches(inbox, strangers):
-            click.echo(line)
+    for line in unfinished.lines():
+        click.echo(line)
 
 
 @click.command(

@@ -12,6 +12,7 @@ from klio_dagster.core.ids import id_problem
 from klio_dagster.core.record import Record, Records
 from klio_dagster.core.request import Request, RerunOn
 
+PING = "ping"  # the reason of a skip: somebody wants it only passed on
 INPUT_REQUESTED = "input_requested"  # the reason of a wait: for what another job makes
 REMOVED = "removed"  # the reason of a refusal: the entity was taken down
 
@@ -62,7 +63,7 @@ class Facts(NamedTuple):
 RULES: Sequence[tuple[Verdict, Callable[[Facts], bool]]] = (
     (Verdict(Decision.REFUSE, "invalid_id"), lambda f: not f.valid_id),
     (Verdict(Decision.REFUSE, REMOVED), lambda f: f.removed),
-    (Verdict(Decision.SKIP, "ping"), lambda f: f.pinged),
+    (Verdict(Decision.SKIP, PING), lambda f: f.pinged),
     (Verdict(Decision.WAIT, "in_flight"), lambda f: f.in_flight),
     (Verdict(Decision.WAIT, "upstream_waits"), lambda f: f.upstream_waits),
     (Verdict(Decision.FAIL, "upstream_failed"), lambda f: f.upstream_fails),

@@ -17,7 +17,7 @@ from klio_dagster.defs.again import known_already
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered
 from klio_dagster.defs.looks import looked_at, write_looks
-from klio_dagster.defs.messages import Postman, finish, outbox_of, passing_on
+from klio_dagster.defs.messages import Postman, finish, outbox_of, passing_on, telling_of
 from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.observations import observe_sources
 from klio_dagster.defs.passing_on import PassingOn
@@ -30,6 +30,7 @@ from klio_dagster.defs.run_page import show_on_page
 from klio_dagster.defs.strays import strays, told_of_strays
 from klio_dagster.defs.summary import Summary, failure_of
 from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
+from klio_dagster.defs.telling import Telling
 from klio_dagster.engine.launch import carry_out
 from klio_dagster.engine.progress import Progress
 from klio_dagster.errors import LedgerError, RunError
@@ -98,6 +99,8 @@ def execute(
     adopt_store(store, context.instance, touched, allow_new=config.allow_new_ledger)
     _tag(context)
     _settle_the_dead(context, store, ledger)
+    # Before anything is held: a topic that does not answer may take its time.
+    tells = telling_of(context, group, store, postman)
     # Written before the ledger is read: a run that plans later sees us.
     claim = open_claim(
         store,
@@ -122,7 +125,7 @@ def execute(
             claim=claim,
             confirm=heartbeat.confirm,
         )
-        summary = _settled_if_it_breaks(run, config.max_wait_s, postman)
+        summary = _settled_if_it_breaks(run, config.max_wait_s, tells)
         report = json.dumps(summary.to_json(context.run.run_id, time.monotonic() - started))
         store.put(summary_path(run.work_id), report.encode())
         claim.close()
@@ -155,14 +158,14 @@ def _settle_the_dead(context: dg.AssetExecutionContext, store: Store, ledger: Le
         context.log.info(f"run {run_id} had died; what it finished is recorded")
 
 
-def _settled_if_it_breaks(run: Run, max_wait_s: float, postman: Postman) -> Summary:
+def _settled_if_it_breaks(run: Run, max_wait_s: float, tells: Telling) -> Summary:
     """What comes of the run; whatever breaks it, what was finished is recorded.
 
     Then the entities are free. If even that fails the claim stays, and the next run does both; if
     the claim was lost, another run has done both.
     """
     try:
-        return _under_claim(run, max_wait_s, postman)
+        return _under_claim(run, max_wait_s, tells)
     except LedgerError:  # it was waited for; the next run records what was finished
         raise
     except BaseException:
@@ -178,10 +181,10 @@ def _work_id(context: dg.AssetExecutionContext, group: EntityGroup) -> str:
     return work_id_of(context.run.run_id, None if is_only_op(context) else group.name)
 
 
-def _under_claim(run: Run, max_wait_s: float, postman: Postman) -> Summary:
+def _under_claim(run: Run, max_wait_s: float, tells: Telling) -> Summary:
     """Plan, compute and record while the claim holds; a kill at any line loses nothing finished."""
     wanted = wanted_by(run.context, run.group, run.store)
-    passing = passing_on(run, wanted, postman)
+    passing = passing_on(run, wanted, tells)
     first = settled_round(run, wanted, run.selected)
     summary = Summary(first.plan, run.group.keys, refusals(first.plan))
     summary.sources = strays(wanted, first.gathered)
@@ -233,11 +236,13 @@ def _carry_out(run: Run, planned: Round, summary: Summary, passing: PassingOn) -
     summary.add(failures)
     # At once: they have no receipt that would mark them if the run breaks.
     planned_to_fail = _mark_failed(run, summary, before)
-    unrecorded = {receipt.entity for receipt in planned.gathered.in_flight.receipts}
-    passing.planned(planned.plan, unrecorded)
-    _compute(run, planned, summary, passing)
+    unrecorded = [receipt.pair for receipt in planned.gathered.in_flight.receipts]
+    try:
+        passing.planned(planned.plan, unrecorded)
+        _compute(run, planned, summary, passing)
+    finally:
+        passing.leave_unsent()  # what comes next holds other entities, and would forget these
     _mark_failed(run, summary, before | planned_to_fail)
-    passing.leave_unsent()  # the next round holds other entities, and would forget these
     compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
 
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import dagster as dg
+
 from klio_dagster.core.job import JobId
 from klio_dagster.core.plan import Plan
 from klio_dagster.defs.group import EntityGroup
@@ -71,6 +73,7 @@ def telling(
     *,
     warn: Callable[[str], None],
     job: JobId | None = None,
+    sending: Sending | None = None,
 ) -> Telling:
     """What tells others of a group's entities.
 
@@ -80,6 +83,7 @@ def telling(
         postman: where its messages go through.
         warn: takes a line on what is spoilt.
         job: who took the messages in.
+        sending: to the group's topic, where there was one before; it knows how that is.
 
     Raises:
         ConfigError: the topic's name is wrong, or nobody says which project it is in.
@@ -88,27 +92,30 @@ def telling(
     if job is None:
         # Without messages and a topic nobody is ever told who we are.
         job = job_of(group, topic) if topic else group.job or JobId("none", group.name)
-    sending = Sending(topic, postman.publisher) if topic is not None else None
+    if sending is None and topic is not None:
+        sending = Sending(topic, postman.publisher)
     return Telling(store=store, group=group.name, job=job, sending=sending, warn=warn)
 
 
-def passing_on(run: Run, wanted: Wanted, postman: Postman) -> PassingOn:
-    """What passes on the messages of a run; what was left in the outbox before goes first.
+def telling_of(
+    context: dg.AssetExecutionContext, group: EntityGroup, store: Store, postman: Postman
+) -> Telling:
+    """What tells others of a run's entities; what was left in the outbox before goes first.
 
     Raises:
         ConfigError: the topic's name is wrong, or nobody says which project it is in.
     """
-    told = run.context.run.tags.get(JOB_TAG)
-    tells = telling(
-        run.store,
-        run.group,
-        postman,
-        warn=run.context.log.warning,
-        job=parsed_job(told) if told else None,
-    )
+    told = context.run.tags.get(JOB_TAG)
+    job = parsed_job(told) if told else None
+    tells = telling(store, group, postman, warn=context.log.warning, job=job)
     error = tells.deliver_outbox(time.monotonic() + _OUTBOX_S)
     if error is not None:  # it does not stop the work
-        run.context.log.warning(f"{error}; what was recorded before stays in the outbox")
+        context.log.warning(f"of what was recorded before: {error}")
+    return tells
+
+
+def passing_on(run: Run, wanted: Wanted, tells: Telling) -> PassingOn:
+    """What passes on the messages of a run."""
     return PassingOn(
         group=run.group,
         telling=tells,

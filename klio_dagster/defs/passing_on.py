@@ -4,7 +4,8 @@ The order of the durable steps, of each of which a kill repeats what comes after
 
 1. the ledger knows the entity (whoever calls `recorded` has seen to that);
 2. its messages are published, or kept as dead letters where the topic will never take them;
-3. what cannot be published now is left in the outbox, before the run waits for others or ends;
+3. what cannot be published now is left in the outbox, at the latest before the run waits for
+   others or ends;
 4. a receipt says so;
 5. messages of what failed are held; of what waits for its input are put aside, and the sensor's
    next tick asks for it;
@@ -12,19 +13,20 @@ The order of the durable steps, of each of which a kill repeats what comes after
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from uuid import uuid4
+from dataclasses import dataclass, field, replace
 
 from klio_dagster.core.letter import Asked, TakenIn
-from klio_dagster.core.plan import Decision, Plan
+from klio_dagster.core.plan import PING, Decision, Plan
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.group import EntityGroup
-from klio_dagster.defs.telling import Said, Telling
+from klio_dagster.defs.telling import Said, Telling, something_new
 from klio_dagster.errors import PubSubError
 from klio_dagster.store.inbox import Batch, put_batch, read_batch, remove_batch
 from klio_dagster.store.kept import Waiting, hold, put_unasked
-from klio_dagster.store.outbox import forget_published, leave, published, put_published
+from klio_dagster.store.outbox import forget_published, published, put_published
 from klio_dagster.store.store import Store
+
+_MOST_UNSENT = 1000  # entities whose messages are held in memory
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class _Progress:
     """Keys of the assets to be computed that have no receipt yet."""
     failed: bool = False
     waits: bool = False
+    is_whole: bool = False
+    """The run is about all assets of the entity, and it is not only pinged."""
 
     @property
     def is_done(self) -> bool:
@@ -70,28 +74,36 @@ class PassingOn:
         self._progress: dict[str, _Progress] = {}
         is_told = telling.has_topic and batch is not None
         self._published = published(self._store, work) if is_told else set[str]()
-        self._receipts = len(self._published)
         self._unsent: dict[str, Said] = {}
         self._left_in_outbox = 0
-        self._refused_before = telling.refused
+        self._dead_before = telling.dead.total()
         self._unrecorded: set[str] = set()
         # A run without messages, topic or held ones keeps no book at all.
         self._is_needed = bool(telling.has_topic or batch or telling.held)
 
-    def planned(self, plan: Plan, unrecorded: Collection[str] = ()) -> None:
+    def planned(self, plan: Plan, unrecorded: Iterable[tuple[str, str]] = ()) -> None:
         """Take in what a round computes; what it only skips is passed on at once.
 
         Args:
             plan: of the round.
-            unrecorded: entities of which a live run has finished something that the ledger may not
-                know yet; they are left to the next run of the batch.
+            unrecorded: (asset key, entity) of what a live run has finished and the ledger may not
+                know yet. Where the plan relies on it the entity is left to the next run of the
+                batch.
         """
         if not self._is_needed:
             return
-        self._unrecorded.update(e for e in unrecorded if e in self._asked)
+        keys = self._group.keys
+        skipped = {keys[name]: verdicts for name, verdicts in plan.verdicts.items()}
+        self._unrecorded |= {
+            entity
+            for key, entity in unrecorded
+            if entity in self._asked
+            and (verdict := skipped.get(key, {}).get(entity))
+            and verdict.decision is Decision.SKIP
+        }
         now = [entity for entity in plan.entities if self._note(plan, entity).is_done]
         wanted = self._asked.keys() | self._telling.held.keys()
-        self._pass_on(entity for entity in now if entity in wanted)
+        self._pass_on((e for e in now if e in wanted), are_new=False)
 
     def recorded(self, receipts: Iterable[Receipt]) -> None:
         """Take in what the ledger knows now; what is whole is passed on."""
@@ -106,7 +118,7 @@ class PassingOn:
             progress.failed |= receipt.failure is not None
             if progress.is_done:
                 done.append(receipt.entity)
-        self._pass_on(done)
+        self._pass_on(done, are_new=True)
 
     def leave_unsent(self) -> None:
         """Leave in the outbox what could not be published: nothing else will remember it.
@@ -117,11 +129,10 @@ class PassingOn:
         """
         if not self._unsent:
             return
-        unsent, self._unsent = self._unsent, {}
-        name = f"{self._work}-{uuid4().hex[:8]}"
-        leave(self._store, self._group.name, name, [each.taken_in for each in unsent.values()])
+        unsent, self._unsent = [*self._unsent.values()], {}
+        self._telling.leave(self._work, unsent)
         self._left_in_outbox += len(unsent)
-        self._settled(unsent.values())
+        self._settled(unsent)
 
     def finish(
         self,
@@ -146,8 +157,8 @@ class PassingOn:
             StoreUnavailableError: it did not answer or is full.
         """
         self.leave_unsent()
-        refused = self._telling.refused - self._refused_before
-        problem = self._telling.problem(self._left_in_outbox, refused)
+        dead = self._telling.dead.total() - self._dead_before
+        problem = self._telling.problem(self._left_in_outbox, dead)
         if self._batch is not None:
             left = self._left(plan, waits_for)
             # Somebody else may have settled it meanwhile; then there is nothing to be left.
@@ -171,36 +182,41 @@ class PassingOn:
         progress.left |= {keys[name] for name, each in decided.items() if each is Decision.RUN}
         progress.failed |= Decision.FAIL in decisions or Decision.REFUSE in decisions
         progress.waits = Decision.WAIT in decisions
+        is_pinged = any(verdicts[entity].reason == PING for verdicts in plan.verdicts.values())
+        names = {asset.name for asset in self._group.chain.assets}
+        progress.is_whole |= decided.keys() >= names and not is_pinged
         return progress
 
-    def _pass_on(self, entities: Iterable[str]) -> None:
+    def _pass_on(self, entities: Iterable[str], *, are_new: bool) -> None:
         skip = self._published | self._unrecorded | self._unsent.keys()
         due = [entity for entity in dict.fromkeys(entities) if entity not in skip]
         if not due:
             return
-        said = [*map(self._said_of, due)]
-        before: dict[str, Said] = {}
+        said = [self._said_of(entity, is_new=are_new) for entity in due]
         if not self._telling.is_resting:  # or they would be tried in vain, and more each time
-            before, self._unsent = self._unsent, {}
-        said += before.values()
+            said += self._unsent.values()
+            self._unsent = {}
         self._unsent |= self._telling.tell(said)
-        self._settled(each for each in said if each.entity not in self._unsent)
+        self._settled([each for each in said if each.entity not in self._unsent])
+        if len(self._unsent) >= _MOST_UNSENT:
+            self.leave_unsent()
 
-    def _said_of(self, entity: str) -> Said:
-        taken_in = None
-        if entity in self._asked:
-            sensor = self._batch.sensor if self._batch is not None else ""
-            taken_in = TakenIn(sensor=sensor, asked=self._asked[entity])
-        return self._telling.said_of(entity, taken_in)
+    def _said_of(self, entity: str, *, is_new: bool) -> Said:
+        asked = self._asked.get(entity, Asked(entity=entity))
+        sensor = self._batch.sensor if self._batch is not None else ""
+        # What is held of an entity is told once all of it is there.
+        whole = self._progress[entity].is_whole
+        said = self._telling.said_of(TakenIn(sensor=sensor, asked=asked), with_held=whole)
+        if said.letters or entity in self._asked or not is_new:
+            return said
+        return replace(something_new(entity), held=said.held)
 
-    def _settled(self, said: Iterable[Said]) -> None:
+    def _settled(self, said: Sequence[Said]) -> None:
         """Note that these were told, or left in the outbox; nothing is held of them any longer."""
-        said = list(said)
         self._published.update(each.entity for each in said)
-        if said and self._telling.has_topic:
-            self._receipts += 1
-            entities = [each.entity for each in said]
-            put_published(self._store, self._work, self._receipts, entities)
+        told = [each.entity for each in said if each.letters]
+        if told and self._telling.has_topic:
+            put_published(self._store, self._work, told)
         self._telling.let_go(said)
 
     def _left(self, plan: Plan, waits_for: Mapping[str, Collection[str]]) -> list[Asked]:

@@ -78,7 +78,7 @@ class Recorder:
             started = time.monotonic()
             self._ledger.record(self._run, self._held)
             self._summary.add(self._held)
-            self._then(self._held)
-            self._held = []
             took = time.monotonic() - started
             self._hold_s = max(_LONGEST_HELD_S, _HELD_FOR_A_FLUSH * took)
+            recorded, self._held = self._held, []
+            self._then(recorded)

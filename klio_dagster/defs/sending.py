@@ -7,7 +7,7 @@ from typing import Protocol
 from klio_dagster.errors import MessageRefusedError, PublishError, PubSubError
 from klio_dagster.pubsub.publish import Outgoing
 
-_REST_S = 60.0
+_REST = 5.0  # times what the failure took: twelve seconds of silence are a minute's rest
 
 
 class Post(Protocol):
@@ -21,7 +21,8 @@ class Post(Protocol):
 class Sending:
     """Publishes to a topic.
 
-    Each failure is a wait for an answer, so after one it had better be left alone for a minute.
+    A failure may be a long wait for an answer. After one nothing is sent for a while, so that who
+    has other work comes to it; a failure that costs nothing is tried again at once.
 
     Args:
         topic: full path.
@@ -39,12 +40,13 @@ class Sending:
         self._make_post = post
         self._post: Post | None = None
         self._monotonic = monotonic
-        self._failed_at = float("-inf")
+        self._error: PubSubError | None = None
+        self._rests_until = float("-inf")
 
     @property
     def is_resting(self) -> bool:
         """It was out of order a moment ago."""
-        return self._monotonic() - self._failed_at < _REST_S
+        return self._monotonic() < self._rests_until
 
     def send(self, messages: Sequence[bytes]) -> Mapping[int, PubSubError]:
         """Publish messages, and wait until each is confirmed.
@@ -55,6 +57,9 @@ class Sending:
         """
         if not messages:
             return {}
+        if self._error is not None and self.is_resting:
+            return dict.fromkeys(range(len(messages)), self._error)
+        began = self._monotonic()
         try:
             if self._post is None:
                 self._post = self._make_post()
@@ -65,6 +70,8 @@ class Sending:
             failed = dict.fromkeys(range(len(messages)), error)
         else:
             return {}
-        if not all(isinstance(each, MessageRefusedError) for each in failed.values()):
-            self._failed_at = self._monotonic()
+        others = [each for each in failed.values() if not isinstance(each, MessageRefusedError)]
+        if others:
+            ended = self._monotonic()
+            self._error, self._rests_until = others[0], ended + _REST * (ended - began)
         return failed

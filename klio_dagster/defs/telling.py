@@ -4,7 +4,8 @@ It is published, or kept with the reason where the topic will never take it, or 
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,10 +22,9 @@ from klio_dagster.errors import (
 from klio_dagster.message import decode, encode, extended, new_message
 from klio_dagster.store.dead_letter import DeadLetter, put_all
 from klio_dagster.store.kept import held, held_entities, joined
-from klio_dagster.store.outbox import left_behind, read_outbox, rewrite
+from klio_dagster.store.outbox import leave, left_behind, read_outbox, rewrite
+from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.store import Store
-
-_TOLD_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,13 @@ class Said:
         return replace(self, taken_in=replace(self.taken_in, asked=asked))
 
 
+def something_new(entity: str) -> Said:
+    """What is said of an entity that came without a message."""
+    made = encode(new_message(entity))
+    letter = Letter(data=made, forward=made)
+    return Said(TakenIn(asked=Asked(entity=entity, letters=(letter,))))
+
+
 class Telling:
     """Tells what a group has recorded.
 
@@ -80,23 +87,24 @@ class Telling:
         self.store = store
         self.group = group
         self.job = job
-        self._sending = sending
+        self.sending = sending
         self._warn = warn
         self._clock = clock
         self.told = 0
-        self.refused = 0
+        self.dead: Counter[str] = Counter()
+        """Reason to how many messages became dead letters."""
         self._last_refusal: PubSubError | None = None
         self._last_failure: PubSubError | None = None
 
     @property
     def has_topic(self) -> bool:
         """Somebody is told."""
-        return self._sending is not None
+        return self.sending is not None
 
     @property
     def is_resting(self) -> bool:
         """The topic was out of order a moment ago, and nothing is sent to it yet."""
-        return self._sending is not None and self._sending.is_resting
+        return self.sending is not None and self.sending.is_resting
 
     @cached_property
     def held(self) -> dict[str, list[str]]:
@@ -107,19 +115,16 @@ class Telling:
         """Look again what is held, the next time somebody asks."""
         self.__dict__.pop("held", None)
 
-    def said_of(self, entity: str, taken_in: TakenIn | None = None) -> Said:
-        """What its messages said, held ones too, or something new where it came without any.
-
-        Nothing of an entity that is in a batch only so that its failure is recorded.
+    def said_of(self, taken_in: TakenIn, *, with_held: bool) -> Said:
+        """What an entity's messages said; nothing if it is only there to fail.
 
         Args:
-            entity: entity id.
-            taken_in: the messages that asked for it.
+            taken_in: the messages that asked for it, if any.
+            with_held: those too that were held when it had failed.
         """
-        sensor = taken_in.sensor if taken_in else ""
-        letters = taken_in.asked.letters if taken_in else ()
+        entity, sensor, letters = taken_in.asked.entity, taken_in.sensor, taken_in.asked.letters
         paths: list[str] = []
-        for path in self.held.get(entity, ()):
+        for path in self.held.get(entity, ()) if with_held else ():
             try:
                 before = held(self.store, path)
             except ConfigError as error:
@@ -130,11 +135,9 @@ class Telling:
                 letters = joined(before.asked.letters, letters)
                 sensor = sensor or before.sensor
         letters = tuple({each.forward: each for each in letters if each.forward}.values())
-        if not letters and taken_in is None:
-            made = encode(new_message(entity))
-            letters = (Letter(data=made, forward=made),)
-        asked = Asked(entity=entity, letters=letters)
-        return Said(TakenIn(sensor=sensor, asked=asked), tuple(paths))
+        return Said(
+            TakenIn(sensor=sensor, asked=Asked(entity=entity, letters=letters)), tuple(paths)
+        )
 
     def tell(self, said: Iterable[Said]) -> dict[str, Said]:
         """Publish what is said, with us in the audit log; bury what the topic will never take.
@@ -146,10 +149,8 @@ class Telling:
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer or is full.
         """
-        if self._sending is None:
+        if self.sending is None:
             return {}
-        if self.is_resting:
-            return {each.entity: each for each in said if each.letters}
         letters: list[tuple[Said, Letter]] = []
         messages: list[bytes] = []
         dead: list[DeadLetter] = []
@@ -159,12 +160,12 @@ class Telling:
                 try:
                     message = decode(letter.forward, job=self.job)
                 except MessageError as error:
-                    self._last_refusal = PubSubError(error.what, error.where, error.fix)
+                    self._last_refusal = MessageRefusedError(error.what, error.where, error.fix)
                     dead.append(self._dead(each, letter, "undecodable", error.what))
                     continue
                 letters.append((each, letter))
                 messages.append(encode(extended(message, self.job, now)))
-        failed = self._sending.send(messages)
+        failed = self.sending.send(messages)
         left: dict[str, tuple[Said, list[Letter]]] = {}
         for position, error in failed.items():
             of, letter = letters[position]
@@ -175,7 +176,7 @@ class Telling:
                 self._last_failure = error
                 left.setdefault(of.entity, (of, []))[1].append(letter)
         put_all(self.store, dead)
-        self.refused += len(dead)
+        self.dead.update(each.reason for each in dead)
         self.told += len(messages) - len(failed)
         return {entity: of.only(some) for entity, (of, some) in left.items()}
 
@@ -194,37 +195,60 @@ class Telling:
                 self.held[each.entity] = rest
         self.store.delete_many(paths)
 
-    def deliver_outbox(self, until: float) -> PubSubError | None:
-        """Tell what others have recorded and could not tell, as far as time allows.
+    def leave(self, work: str, said: Sequence[Said]) -> None:
+        """Leave in the outbox what cannot be published now: nothing else will remember it.
 
         Args:
-            until: when to stop, by the monotonic clock.
-
-        Returns:
-            Why something of it stays in the outbox, if anything was tried in vain.
+            work: id of the batch or of the run's work.
+            said: what could not be published.
 
         Raises:
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer or is full.
         """
-        for path in left_behind(self.store, self.group):
-            try:
-                left = read_outbox(self.store, path)
-            except ConfigError as error:
-                self._warn(str(error))
+        removed = removed_entities(self.store)  # whoever was taken down has no messages any more
+        left = [each.taken_in for each in said if each.entity not in removed]
+        leave(self.store, self.group, work, left)
+
+    def deliver_outbox(self, until: float) -> PubSubError | None:
+        """Tell what others have recorded and could not tell, as far as time allows.
+
+        Where nobody is told it stays: whoever knows the topic may come yet.
+
+        Args:
+            until: when to begin with no more of it, by the monotonic clock.
+
+        Returns:
+            What was not published, if anything.
+
+        Raises:
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: it did not answer or is full.
+        """
+        paths = left_behind(self.store, self.group) if self.has_topic else []
+        removed = removed_entities(self.store) if paths else ()
+        dead = self.dead.total()
+        unsent = 0
+        for number, path in enumerate(paths):
+            if unsent or (number and time.monotonic() > until):
+                break
+            outbox = read_outbox(self.store, path)
+            if outbox is None:
                 continue
-            while left:
-                if time.monotonic() > until:
-                    return None
-                some, rest = left[:_TOLD_AT_ONCE], left[_TOLD_AT_ONCE:]
-                said = [self._of_outbox(each) for each in some]
-                unsent = self.tell(said)
-                left = [*(each.taken_in for each in unsent.values()), *rest]
-                rewrite(self.store, path, left)
-                self.let_go(each for each in said if each.entity not in unsent)
-                if unsent:
-                    return self._last_failure  # of all of them
-        return None
+            if outbox.spoilt:
+                where = self.store.uri(path)
+                self._warn(
+                    f"{where}: {counted(len(outbox.spoilt), 'line')} in it name nothing;"
+                    " take them out, the others are passed on"
+                )
+            left = [each for each in outbox.left if each.asked.entity not in removed]
+            said = [Said(e) if e.asked.letters else something_new(e.asked.entity) for e in left]
+            failed = self.tell(said)
+            unsent += len(failed)
+            still = [each.taken_in for each in failed.values()]
+            if still != outbox.left or not (still or outbox.spoilt):
+                rewrite(self.store, outbox._replace(left=still))
+        return self.problem(unsent, self.dead.total() - dead)
 
     def problem(self, unsent: int, refused: int) -> PubSubError | None:
         """What was not published as it should have been, in one line for people.
@@ -249,11 +273,6 @@ class Telling:
                 f"{refusal.fix}; `klio dead-letter list` shows what was not",
             )
         return None
-
-    def _of_outbox(self, taken_in: TakenIn) -> Said:
-        if taken_in.asked.letters:
-            return Said(taken_in)
-        return self.said_of(taken_in.asked.entity)  # it came without any, in a run that died
 
     def _dead(self, said: Said, letter: Letter, reason: str, error: str) -> DeadLetter:
         return DeadLetter(

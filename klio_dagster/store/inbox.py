@@ -9,6 +9,7 @@ and passed on.
 import re
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -100,12 +101,14 @@ def asked_entities(store: ObjectStore) -> set[str]:
     """The entities that batches of the inbox name, of all sensors.
 
     Raises:
-        ConfigError: somebody has spoilt one, or the store does not let us read.
+        ConfigError: the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
-    return {
-        asked.entity for batch in all_batches(store) for asked in read_batch(store, batch) or ()
-    }
+    found: set[str] = set()
+    for batch in all_batches(store):
+        with suppress(ValueError):  # spoilt: its sensor says so in each tick
+            found.update(asked.entity for asked in _parsed(store, batch) or ())
+    return found
 
 
 def read_batch(store: ObjectStore, batch: Batch) -> list[Asked] | None:
@@ -115,21 +118,14 @@ def read_batch(store: ObjectStore, batch: Batch) -> list[Asked] | None:
         ConfigError: somebody has spoilt it, or the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
-    data = store.get_or_none(batch.path)
-    if data is None:
-        return None
-    asked: list[Asked] = []
-    # Bytes: a text would also be split at U+2028, which JSON allows inside of an id.
-    for number, line in enumerate(data.splitlines(), start=1):
-        try:
-            asked.append(Asked.from_line(line))
-        except ValueError as error:
-            raise ConfigError(
-                f"line {number} is no message ({error})",
-                where=store.uri(batch.path),
-                fix="take that line out of the file; the others are then computed",
-            ) from error
-    return asked
+    try:
+        return _parsed(store, batch)
+    except ValueError as error:
+        raise ConfigError(
+            str(error),
+            where=store.uri(batch.path),
+            fix="take that line out of the file; the others are then computed",
+        ) from error
 
 
 def remove_batch(store: ObjectStore, batch: Batch) -> None:
@@ -140,3 +136,22 @@ def remove_batch(store: ObjectStore, batch: Batch) -> None:
         StoreUnavailableError: it did not answer.
     """
     store.delete(batch.path)
+
+
+def _parsed(store: ObjectStore, batch: Batch) -> list[Asked] | None:
+    """What is left of a batch; None if it has left the inbox.
+
+    Raises:
+        ValueError: somebody has spoilt it.
+    """
+    data = store.get_or_none(batch.path)
+    if data is None:
+        return None
+    asked: list[Asked] = []
+    # Bytes: a text would also be split at U+2028, which JSON allows inside of an id.
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            asked.append(Asked.from_line(line))
+        except ValueError as error:
+            raise ValueError(f"line {number} is no message ({error})") from error
+    return asked

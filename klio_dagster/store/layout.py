@@ -7,8 +7,8 @@ _klio/runs/<work id>/manifest-00000.jsonl, ...   what a run was asked to do, and
 _klio/requests/<id>.jsonl                        entities a run is asked for, if they are many
 _klio/removed/<escaped entity id>                taken down: never computed again
 _klio/inbox/<sensor>/<batch id>.jsonl            messages whose entities are not recorded yet
-_klio/published/<batch or work id>/<n>.json      which of them were passed on already
-_klio/outbox/<group>/<work id>.jsonl             recorded by a run that died before it said so
+_klio/published/<batch or work id>/<id>.json     which of them were passed on already
+_klio/outbox/<group>/<batch or work id>-<id>.jsonl  recorded, and still to be passed on
 _klio/held/<group>/<escaped entity id>=<id>      messages of an entity that failed
 _klio/given-up/<group>/<escaped entity id>=<n>   tried too often, at last in event n of the ledger
 _klio/waiting/<asset>/<id>/<escaped entity id>   messages whose input was asked for upstream

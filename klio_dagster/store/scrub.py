@@ -28,6 +28,7 @@ from klio_dagster.store.layout import (
     kept_entity,
 )
 from klio_dagster.store.objects import ObjectStore
+from klio_dagster.store.outbox import noted
 
 _LINES = (RECEIPTS_PREFIX, RUNS_PREFIX, REQUESTS_PREFIX, OUTBOX_PREFIX, PUBLISHED_PREFIX)
 _FEW = 20  # up to so many ids are searched for as bytes, which is faster than reading all lines
@@ -135,7 +136,7 @@ def _without(path: str, data: bytes, named: _Named) -> tuple[int, bytes]:
     if path.endswith("/summary.json"):
         return _summary_without(data, named)
     if path.startswith(PUBLISHED_PREFIX):
-        entities = cast("list[str]", json.loads(data))
+        entities = noted(data)
         left = [entity for entity in entities if not named.has(entity)]
         return len(entities) - len(left), json.dumps(left).encode()
     return 0, data

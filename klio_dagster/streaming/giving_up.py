@@ -13,11 +13,13 @@ that are still held of an entity that was given up are moved by the next tick.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from klio_dagster.core.letter import Letter
 from klio_dagster.core.receipt import UPSTREAM_FAILED
 from klio_dagster.core.record import Tries
 from klio_dagster.defs.group import EntityGroup
+from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.message import encode, new_message
 from klio_dagster.store.dead_letter import DeadLetter, put_all
@@ -40,6 +42,7 @@ class GivingUp:
         tries: how often each entity was tried.
         held: entity to the paths of its held messages.
         before: who was given up before.
+        warn: takes a line on what is spoilt; it stays where it is, and stops no other.
         clock: seconds since the epoch.
     """
 
@@ -49,20 +52,25 @@ class GivingUp:
     tries: Mapping[str, Tries]
     held: Mapping[str, Sequence[str]]
     before: Mapping[str, GivenUp]
+    warn: Callable[[str], None]
     clock: Callable[[], float] = time.time
 
     def give_up(self, entities: Sequence[str]) -> None:
         """Move them; durable when this returns.
 
         Raises:
-            ConfigError: somebody has spoilt a message, or the store does not let us write.
+            ConfigError: the store does not let us write.
             StoreUnavailableError: the store did not answer or is full.
             LedgerError: Dagster's log cannot be read.
         """
         for start in range(0, len(entities), _AT_ONCE):
             some = entities[start : start + _AT_ONCE]
             errors = self._errors(some)
-            put_all(self.store, [d for each in some for d in self._dead(each, errors.get(each))])
+            known = {entity: self._letters(entity) for entity in some}
+            put_all(
+                self.store,
+                [d for e, letters in known.items() for d in self._dead(e, letters, errors.get(e))],
+            )
             for entity in some:
                 event_id = self.tries[entity].event_id
                 remember(self.store, self.group.name, entity, event_id, self.clock())
@@ -70,7 +78,7 @@ class GivingUp:
                 if event_id > earlier.event_id:
                     self.store.delete_many(earlier.paths)
             # Only what was read: messages that came since then lie in objects of their own.
-            self.store.delete_many(path for each in some for path in self.held.get(each, ()))
+            self.store.delete_many(path for letters in known.values() for path in letters.paths)
 
     def _errors(self, entities: Sequence[str]) -> dict[str, str]:
         """Entity to the line of its first failure, upstream first."""
@@ -82,8 +90,8 @@ class GivingUp:
                 errors.setdefault(pair.entity, line)
         return errors
 
-    def _dead(self, entity: str, error: str | None) -> Iterator[DeadLetter]:
-        for sensor, letter in self._letters(entity):
+    def _dead(self, entity: str, letters: "_Letters", error: str | None) -> Iterator[DeadLetter]:
+        for sensor, letter in letters.found:
             yield DeadLetter(
                 group=self.group.name,
                 sensor=sensor,
@@ -95,14 +103,27 @@ class GivingUp:
                 letter=letter,
             )
 
-    def _letters(self, entity: str) -> list[tuple[str, Letter]]:
+    def _letters(self, entity: str) -> "_Letters":
         """The entity's messages with the sensors that took them in, or one made for it."""
         found: list[tuple[str, Letter]] = []
+        paths: list[str] = []
         for path in self.held.get(entity, ()):
-            messages = held(self.store, path)
+            try:
+                messages = held(self.store, path)
+            except ConfigError as error:
+                self.warn(str(error))
+                continue
+            paths.append(path)
             if messages is not None:
                 found += [(messages.sensor, letter) for letter in messages.asked.letters]
-        if self.held.get(entity):  # or somebody else was faster, and there is none to be moved
-            return found
-        made = encode(new_message(entity))
-        return [("", Letter(data=made, forward=made))]
+        if not self.held.get(entity):  # or somebody else was faster, and there is none to be moved
+            made = encode(new_message(entity))
+            found.append(("", Letter(data=made, forward=made)))
+        return _Letters(found, paths)
+
+
+class _Letters(NamedTuple):
+    """Messages of one entity, and where they were held."""
+
+    found: Sequence[tuple[str, Letter]]
+    paths: Sequence[str]

@@ -1,6 +1,7 @@
 """What a tick did, in one line."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ class Report:
         registered: entities that are new in the catalogue.
         up_to_date: entities that needed no run.
         passed_on: messages that this tick published.
+        dead: reason to how many became dead letters when they were to be passed on.
+        outbox: entities that are recorded and have still to be passed on.
         requested: runs.
         depth: batches in the inbox when the tick ends.
         oldest: when the oldest message was sent that is still asked for, seconds since 1970.
@@ -30,6 +33,8 @@ class Report:
     registered: int = 0
     up_to_date: int = 0
     passed_on: int = 0
+    dead: Counter[str] = field(default_factory=Counter[str])
+    outbox: int = 0
     requested: int = 0
     depth: int = 0
     oldest: float | None = None
@@ -47,7 +52,7 @@ class Report:
         """There was nothing to do, and nothing is left to be done."""
         taken = self.taken
         came = taken.pulled or taken.accepted or taken.merged or taken.dropped or taken.dead
-        came = came or taken.resumed or self.asked_upstream or self.passed_on
+        came = came or taken.resumed or self.asked_upstream or self.passed_on or self.dead
         return not (came or self.up_to_date or self.requested or self.depth or self.errors)
 
     def __str__(self) -> str:
@@ -60,7 +65,8 @@ class Report:
         parts += [f"accepted {taken.accepted:,}"]
         parts += [f"merged {taken.merged:,}"] if taken.merged else []
         parts += [f"dropped {n:,} ({reason})" for reason, n in sorted(taken.dropped.items())]
-        parts += [f"dead-lettered {n:,} ({reason})" for reason, n in sorted(taken.dead.items())]
+        dead = taken.dead + self.dead
+        parts += [f"dead-lettered {n:,} ({reason})" for reason, n in sorted(dead.items())]
         asked = self.asked_upstream
         parts += [f"inputs asked for upstream {asked:,}"] if asked else []
         parts += [f"inputs came {taken.resumed:,}"] if taken.resumed else []
@@ -70,6 +76,7 @@ class Report:
             *([f"passed on {self.passed_on:,}"] if self.passed_on else []),
             f"runs requested {self.requested:,}",
             f"inbox {self.depth:,}",
+            *([f"outbox {self.outbox:,}"] if self.outbox else []),
         ]
         if self.oldest is not None:
             parts.append(f"oldest message {max(0.0, time.time() - self.oldest):.0f} s")

@@ -186,6 +186,7 @@ class _Tick:
             tries=tries,
             held=held,
             before=before,
+            warn=self.asking.context.log.warning,
         )
         moving.give_up([*exhausted, *left])
         return len(exhausted)

@@ -12,10 +12,9 @@ from klio_dagster.defs.sensing import resource_keys, resource_of
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals.definitions import job_of_entities
 from klio_dagster.message import Decoder, KlioDecoder
-from klio_dagster.streaming.look import Looks
 from klio_dagster.streaming.settings import SensorSettings, attach
 from klio_dagster.streaming.sources import bound
-from klio_dagster.streaming.tick import Tick
+from klio_dagster.streaming.tick import Remembered, Tick
 
 _WHERE = "build_klio_pubsub_sensor"
 _MAX_BYTES = 64 << 20
@@ -94,7 +93,7 @@ def build_klio_pubsub_sensor(
         )
     )
 
-    looks, looks_at_held = Looks(), Looks()
+    remembered = Remembered()
 
     def evaluate(context: dg.SensorEvaluationContext, **_resources: object) -> dg.SensorResult:
         klio = resource_of(context, assets)
@@ -104,8 +103,7 @@ def build_klio_pubsub_sensor(
             settings=bound(settings, store),
             store=store,
             pubsub=pubsub or klio.pubsub,
-            looks=looks,
-            looks_at_held=looks_at_held,
+            remembered=remembered,
         ).result()
 
     attach(evaluate, settings)

@@ -30,6 +30,7 @@ from klio_dagster.defs.requested import (
     entity_run_tags,
     register_asked,
 )
+from klio_dagster.defs.sending import Sending
 from klio_dagster.errors import ConfigError, KlioError, PubSubError
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.pubsub.settings import subscription_path
@@ -60,6 +61,21 @@ SENSOR_TAG = "klio/sensor"
 
 
 @dataclass(slots=True)
+class Remembered:
+    """What a process knows of a sensor from one tick to the next; nothing depends on it.
+
+    Args:
+        looks: when it looked for inputs last.
+        looks_at_held: when it looked last whether held messages are held for nothing.
+        sending: to the group's topic, which may have been out of order a moment ago.
+    """
+
+    looks: Looks = field(default_factory=Looks)
+    looks_at_held: Looks = field(default_factory=Looks)
+    sending: Sending | None = None
+
+
+@dataclass(slots=True)
 class Tick:
     """One evaluation of a message sensor.
 
@@ -68,16 +84,14 @@ class Tick:
         settings: of the sensor.
         store: that of the group.
         pubsub: Pub/Sub's settings.
-        looks: when this process looked for inputs last.
-        looks_at_held: when it looked last whether held messages are held for nothing.
+        remembered: what this process knows from the ticks before.
     """
 
     context: dg.SensorEvaluationContext
     settings: SensorSettings
     store: Store
     pubsub: KlioPubSubResource
-    looks: Looks = field(default_factory=Looks)
-    looks_at_held: Looks = field(default_factory=Looks)
+    remembered: Remembered = field(default_factory=Remembered)
     report: Report = field(default_factory=Report)
     _ledger: Ledger | None = None
 
@@ -97,18 +111,26 @@ class Tick:
             job=self._job,
             ledger=lambda: self.ledger,
             report=self.report,
+            sending=self.remembered.sending,
         )
         passes.deliver_outbox()
         waits = Waits(
-            self.context, self.settings, self.store, self._job, lambda: self.ledger, self.looks
+            self.context,
+            self.settings,
+            self.store,
+            self._job,
+            lambda: self.ledger,
+            self.remembered.looks,
         )
         self._ask_upstream(waits)
         self._take_in(waits)
         requests = self._requests(passes)
         try:
-            passes.pass_on_held(self.looks_at_held)
+            passes.pass_on_held(self.remembered.looks_at_held)
         except KlioError as error:
             self.context.log.warning(str(error))  # what is requested is not to wait for it
+        self.remembered.sending = passes.sending
+        self.report.outbox = passes.left_in_outbox()
         self.context.log.info(str(self.report))
         if self.report.errors and not requests:
             # Dagster shows what it was raised from, page by page: what this says is enough.

@@ -15,6 +15,7 @@ from klio_dagster.defs.messages import telling
 from klio_dagster.defs.passing_on import PassingOn
 from klio_dagster.defs.pubsub import KlioPubSubResource
 from klio_dagster.defs.requested import partitioned_outside, request_of
+from klio_dagster.defs.sending import Sending
 from klio_dagster.defs.sensing import graph_of
 from klio_dagster.defs.telling import Telling
 from klio_dagster.errors import PubSubError
@@ -22,7 +23,7 @@ from klio_dagster.ledger.in_flight import in_flight
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.inbox import Batch
 from klio_dagster.store.kept import held_entities
-from klio_dagster.store.outbox import left_behind, published
+from klio_dagster.store.outbox import left_behind, published, waiting
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.look import Looks
 from klio_dagster.streaming.report import Report
@@ -44,6 +45,7 @@ class WithoutRun:
         job: who we are.
         ledger: Dagster's log; asked for when it is needed.
         report: of the tick.
+        sending: to the group's topic, from one tick to the next.
     """
 
     context: dg.SensorEvaluationContext
@@ -53,6 +55,7 @@ class WithoutRun:
     job: JobId
     ledger: Callable[[], Ledger]
     report: Report
+    sending: Sending | None = None
     _telling: Telling | None = None
 
     def deliver_outbox(self) -> None:
@@ -110,6 +113,15 @@ class WithoutRun:
         self.report.up_to_date += len(asked)
         return True
 
+    def left_in_outbox(self) -> int:
+        """How many entities have still to be passed on, if this tick has met any.
+
+        Raises:
+            ConfigError: the store does not let us read.
+            StoreUnavailableError: it did not answer.
+        """
+        return 0 if self._telling is None else waiting(self.store, self.settings.group.name)
+
     @property
     def telling(self) -> Telling:
         """Tells others; one a tick, so that a topic out of order is waited for once.
@@ -119,7 +131,10 @@ class WithoutRun:
         """
         if self._telling is None:
             group, warn = self.settings.group, self.context.log.warning
-            self._telling = telling(self.store, group, self.pubsub, warn=warn, job=self.job)
+            self._telling = telling(
+                self.store, group, self.pubsub, warn=warn, job=self.job, sending=self.sending
+            )
+            self.sending = self._telling.sending
         return self._telling
 
     def _has_work_at_a_glance(self, batch: Batch, asked: Sequence[Asked]) -> bool:
@@ -168,11 +183,8 @@ class WithoutRun:
         self._add(passing.finish(plan, {}))
 
     def _add(self, error: PubSubError | None) -> None:
-        """Count what was published and refused so far."""
-        told, refused = self.telling.told, self.telling.refused
-        self.report.passed_on = told
-        if refused:
-            self.report.taken.dead["refused"] = refused
+        """Count what was published, and what became a dead letter, so far."""
+        self.report.passed_on, self.report.dead = self.telling.told, self.telling.dead
         # One topic out of order is said once, however many batches are concerned.
         if error is not None and error.where not in {each.where for each in self.report.errors}:
             self.report.errors.append(error)

@@ -111,10 +111,10 @@ ELSEWHERE: Mapping[str, Point] = {
     "after the rest is written": Point(at="klio_dagster.defs.passing_on:put_batch"),
     # of who cannot publish
     "before the outbox is written": Point(
-        at="klio_dagster.defs.passing_on:leave", when="before", settings=_NOBODY_ANSWERS
+        at="klio_dagster.defs.telling:leave", when="before", settings=_NOBODY_ANSWERS
     ),
     "after the outbox is written": Point(
-        at="klio_dagster.defs.passing_on:leave", settings=_NOBODY_ANSWERS
+        at="klio_dagster.defs.telling:leave", settings=_NOBODY_ANSWERS
     ),
     "before what is refused is kept": Point(
         at="klio_dagster.defs.telling:put_all",

@@ -194,8 +194,8 @@ class Stream:
         return [Asked.from_line(data) for data in self._objects(held_prefix(GROUP))]
 
     def _outbox(self) -> list[Asked]:
-        paths = left_behind(self.store, GROUP)
-        return [each.asked for path in paths for each in read_outbox(self.store, path)]
+        found = (read_outbox(self.store, path) for path in left_behind(self.store, GROUP))
+        return [each.asked for outbox in found if outbox for each in outbox.left]
 
     def _waiting(self) -> list[Asked]:
         return [each.asked for each in all_waiting(self.store, ASSETS[0])]

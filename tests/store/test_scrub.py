@@ -153,11 +153,13 @@ def test_a_batch_of_the_inbox_is_left_to_its_run():
 def test_notes_of_what_is_passed_on_do_not_name_it_any_more():
     store = MemoryStore()
     leave(store, "tracks", "work", [TakenIn(asked=Asked(entity=each)) for each in ("a", "b")])
-    put_published(store, "work", 1, ["a", "c"])
+    put_published(store, "work", ["a", "c"])
 
     counted = scrub(store, ["a"], write=True)
 
     assert sorted(counted.values()) == [1, 1]
     (path,) = left_behind(store, "tracks")
-    assert [each.asked.entity for each in read_outbox(store, path)] == ["b"]
+    outbox = read_outbox(store, path)
+    assert outbox is not None
+    assert [each.asked.entity for each in outbox.left] == ["b"]
     assert published(store, "work") == {"c"}

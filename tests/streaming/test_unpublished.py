@@ -3,14 +3,23 @@
 Nor is any of it computed again.
 """
 
+import time
+from collections.abc import Sequence
+
 import pytest
 
 from klio_dagster.core.job import JobId, UpstreamTrigger
-from klio_dagster.core.letter import Asked, Letter
+from klio_dagster.core.letter import Asked, Letter, TakenIn
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.defs.sending import Sending
 from klio_dagster.errors import PubSubError
 from klio_dagster.message import Message, encode, new_message
+from klio_dagster.pubsub.publish import Outgoing
 from klio_dagster.store.kept import hold
 from klio_dagster.store.layout import OUTBOX_PREFIX, held_prefix
+from klio_dagster.store.outbox import leave
+from klio_dagster.store.receipts import ReceiptPart
+from klio_dagster.store.removed import bury
 from tests.flows.catalogue import Catalogue, all_of
 from tests.flows.test_claims_of_others import claim
 from tests.services.pubsub import PubSubEmulator
@@ -150,18 +159,23 @@ def test_what_the_topic_never_takes_is_a_dead_letter_and_stops_no_later_run(team
 
 
 def test_what_waits_in_the_outbox_and_is_refused_keeps_nothing_else_there(team: Team) -> None:
-    team.put("large", "b")
-    team.send(encode(Message(entity_id="large", payload=TOO_LARGE)), encode(new_message("b")))
-    topic_is_gone(team)
-    team.follow()
-    assert len(outbox(team)) == 1
-    topic_is_back(team)
+    said = {
+        "large": encode(Message(entity_id="large", payload=TOO_LARGE)),
+        "b": encode(new_message("b")),
+    }
+    letters = {entity: Letter(data=data, forward=data) for entity, data in said.items()}
+    asked = [Asked(entity=entity, letters=(letter,)) for entity, letter in letters.items()]
+    left = [TakenIn(sensor=team.sensor.name, asked=each) for each in asked]
+    leave(team.catalogue.store, team.name, "work", left)
 
-    team.tick()
+    with pytest.raises(PubSubError, match="too large") as told:
+        team.tick()
 
+    assert "klio dead-letter list" in str(told.value)
     assert outbox(team) == []
     assert [m.entity_id for m in team.told()] == ["b"]
     assert [(d.reason, d.entity) for d in team.dead()] == [("refused", "large")]
+    assert team.tick() == []
 
 
 def test_a_spoilt_outbox_stops_no_other_and_no_message(team: Team) -> None:
@@ -199,16 +213,121 @@ def test_a_spoilt_held_message_keeps_no_tick_from_pulling(team: Team) -> None:
     assert [(d.reason, d.letter.data) for d in team.dead()] == [("undecodable", message)]
 
 
-def test_a_message_for_an_entity_that_is_whole_by_now_is_counted_as_passed_on(
-    team: Team,
-) -> None:
+def test_a_tick_says_what_it_passed_on_and_what_is_left(team: Team) -> None:
+    team.put("a", "b")
+    team.ask("a", "b")
+    topic_is_gone(team)
+    team.follow()
+    with pytest.raises(PubSubError):
+        team.tick()
+    topic_is_back(team)
+
+    said = str(team.evaluate().skip_reason)
+
+    assert "passed on 2" in said
+    assert "outbox" not in said
+
+
+def test_who_knows_no_topic_leaves_what_is_to_be_published(team: Team) -> None:
     team.put("a")
     team.ask("a")
     topic_is_gone(team)
     team.follow()
+    topic, team.topic = team.topic, None
+    team.deploy()
+
+    assert team.run_with(entities="all").success
+    assert len(outbox(team)) == 1
+    team.topic = topic
+    team.deploy()
+    topic_is_back(team)
+    team.tick()
+    assert [m.entity_id for m in team.told()] == ["a"]
+
+
+def test_what_is_held_stays_held_until_the_entity_is_whole(team: Team) -> None:
+    team.put("bad", text=b"bad")
+    team.send(encode(Message(entity_id="bad", payload=b"said")))
+    team.follow()
+
+    team.ask("bad", ping=True)
+    team.follow()
+    team.run_with(entities=["bad"], select=["recording"])
+
+    assert [m.ping for m in team.told()] == [True]
+    team.put("bad")
+    team.run_with(entities=["bad"])
+    assert [m.payload for m in team.told()] == [b"said"]
+
+
+def test_a_spoilt_held_message_makes_nobody_say_anything(team: Team) -> None:
+    team.put("a")
+    team.ask("a")
+    team.follow()
+    team.told()
+    team.catalogue.store.put(f"{held_prefix(team.name)}a=spoilt", b"spoilt\n")
+
+    for _ in range(2):
+        team.deploy()  # it looks now and then, and for the first time at once
+        team.tick()
+    team.run_with(entities="all")
+
+    assert team.told() == []
+
+
+def test_what_a_live_run_has_recorded_is_told_by_who_computed_it_again(team: Team) -> None:
+    team.put("a")
+    team.ask("a")
+    team.follow()
+    team.told()
+    holding = claim(team.catalogue.store, ["another"])
+    part = ReceiptPart(team.catalogue.store, holding.claim.work_id, "1")
+    part.write(Receipt(run=holding.claim.work_id, entity="a", asset="mel", finished_at=time.time()))
+    part.close()
+    team.ask("a", force=True)
+
+    (run,) = team.follow()
+
+    assert run.counts("materialized") == all_of(1)
+    assert [m.entity_id for m in team.told()] == ["a"]
+    assert team.inbox() == []
+
+
+def test_who_was_taken_down_is_not_told_of_any_more(team: Team) -> None:
+    team.put("a", "b")
+    team.ask("a", "b")
+    topic_is_gone(team)
+    team.follow()
+    bury(team.catalogue.store, ["a"], at=1.0)
     topic_is_back(team)
 
-    said = team.evaluate().skip_reason
+    team.tick()
 
-    assert said is not None
-    assert "passed on 1" in str(said)
+    assert [m.entity_id for m in team.told()] == ["b"]
+    assert outbox(team) == []
+
+
+class Silent:
+    """A post that lets its caller wait, and does not answer."""
+
+    def __init__(self, clock: list[float]) -> None:
+        self.clock, self.tried = clock, 0
+
+    def publish(self, topic: str, messages: Sequence[Outgoing]) -> None:
+        self.tried += 1
+        self.clock[0] += 12.0
+        raise PubSubError("it does not answer", topic, "wait", transient=True)
+
+
+def test_a_topic_that_does_not_answer_is_left_alone_for_a_minute() -> None:
+    clock = [0.0]
+    post = Silent(clock)
+    sending = Sending("tracks", lambda: post, monotonic=lambda: clock[0])
+
+    for _ in range(3):
+        assert set(sending.send([b"a", b"b"])) == {0, 1}
+    assert post.tried == 1
+    clock[0] += 61.0
+    sending.send([b"a"])
+
+    assert post.tried == 2
