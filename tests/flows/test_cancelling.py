@@ -33,10 +33,10 @@ def served(catalogue: CountedCatalogue) -> Iterator[Served]:
 
 def launched(served: Served, catalogue: CountedCatalogue) -> tuple[str, list[psutil.Process]]:
     """A run in the midst of its work, and its processes, the run worker first."""
-    before = set(catalogue.recorded())
+    before = len(executions(catalogue.log))
     run_id = served.launch()
     wait_until(
-        lambda: len(executions(catalogue.log)) > len(before) + 20 and served.below(WORKER),
+        lambda: len(executions(catalogue.log)) > before + 20 and served.below(WORKER),
         2 * START_UP_S,
     )
     (driver,) = served.below(DRIVER)
