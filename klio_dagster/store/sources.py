@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ from klio_dagster.core.ids import id_problem, unescape
 from klio_dagster.errors import ConfigError, InvalidEntityIdError
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
-from klio_dagster.store.store import Store
 from klio_dagster.store.url import REMOTE_SCHEMES
 
 _TOKEN = re.compile(r"(\{entity\}|\{entity:path\}|\{entity:escaped\}|\*)")
@@ -198,7 +196,7 @@ def list_sources(
         ConfigError: the store does not let us list.
         StoreUnavailableError: it did not answer.
     """
-    listed = Store.open(pattern.root) if pattern.root else store
+    listed = store.elsewhere(pattern.root) if pattern.root else store
     found: dict[str, list[ObjectInfo]] = {}
     matches_rest = pattern.expression.fullmatch
     skip, is_escaped = len(pattern.prefix), pattern.is_escaped
@@ -254,15 +252,10 @@ def open_source(store: ObjectStore, source: SourceObject) -> OpenedSource:
     scheme, separator, rest = source.path.partition("://")
     if separator and scheme in {"file", *REMOTE_SCHEMES}:
         bucket, _, key = rest.partition("/")
-        store = _store_at("/" if scheme == "file" else f"{scheme}://{bucket}")
+        store = store.elsewhere("/" if scheme == "file" else f"{scheme}://{bucket}")
     else:
         key = source.path
     return OpenedSource(store.uri(key), store.local_path(key), store, key)
-
-
-@lru_cache(maxsize=16)
-def _store_at(url: str) -> Store:
-    return Store.open(url)
 
 
 def location_of(pattern: SourcePattern, listed: ObjectStore, path: str) -> str:
