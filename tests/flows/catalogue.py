@@ -212,14 +212,14 @@ class Catalogue:
             elif data.error is not None:
                 # Dagster's own error about the step comes first, then what was raised in it.
                 error = (data.error.cause or data.error).message.strip()
-        summary = self.folder / summary_path(result.run_id)
+        summary = self.store.get_or_none(summary_path(result.run_id))
         entries = self.instance.all_logs(result.run_id)
         return Outcome(
             run_id=result.run_id,
             success=result.success,
             error=error,
             metadata=metadata,
-            summary=json.loads(summary.read_bytes()) if summary.is_file() else None,
+            summary=json.loads(summary) if summary else None,
             log=[entry.user_message for entry in entries if entry.dagster_event is None],
         )
 
