@@ -73,6 +73,7 @@ class FaultyProxy(Server):
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._threads = threading.local()
+        self._is_over = False
         self._connections: list[http.client.HTTPConnection] = []
 
     @contextmanager
@@ -94,6 +95,8 @@ class FaultyProxy(Server):
             met = (f for f in self._faults if f.meets(request))
             fault = next((f for f in met if f.takes()), None)
         time.sleep(self.latency_s + (fault.delay_s if fault else 0.0))
+        if self._is_over:
+            return None
         if fault is None:
             return self._passed_on(request)
         if fault.status is not None:
@@ -119,9 +122,10 @@ class FaultyProxy(Server):
                 said = connection.getresponse()
                 body = said.read()
                 told = _passed(dict(said.getheaders()))
+                size = said.getheader("Content-Length", "0")
                 headers = {k: v for k, v in told.items() if k.lower() not in _OF_OURS}
                 if request.method == "HEAD":
-                    headers["Content-Length"] = told.get("Content-Length", "0")
+                    headers["Content-Length"] = size
                 return Answer(said.status, body, "", headers)
             connection.close()
         return Answer(502)
@@ -133,6 +137,7 @@ class FaultyProxy(Server):
         return self._threads.connection
 
     def __exit__(self, *error: object) -> None:
+        self._is_over = True  # for a request that is delayed still
         super().__exit__(*error)
         for connection in self._connections:
             connection.close()
