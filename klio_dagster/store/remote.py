@@ -17,7 +17,7 @@ RemoteClient = AzureStore | GCSStore | S3Store
 # A claim that was not touched for 60 s is dead: a store that does not answer for so long has cost
 # the run its entities anyway. After 30 s comes a request's last try, with a limit of its own.
 _RETRY_TIMEOUT_S = 30.0
-_MAX_RETRIES = 8
+_MAX_RETRIES = 20  # with jitter, 8 of them are over in 2 to 5 s
 _BACKOFF = {
     "init_backoff": timedelta(milliseconds=100),
     "max_backoff": timedelta(seconds=5),

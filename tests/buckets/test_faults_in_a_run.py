@@ -31,12 +31,12 @@ def assert_nothing_is_torn_or_lost(catalogue: BucketCatalogue, direct: Store, na
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(status=429, times=30),
-        Fault(status=500, times=30),
-        Fault(status=503, times=30),
-        Fault(on="GET", cut_at=3, times=20, where="tracks/"),
+        Fault(status=429, every=3),
+        Fault(status=500, every=3),
+        Fault(status=503, every=3),
+        Fault(on="GET", cut_at=3, every=2, where="tracks/"),
         Fault(on="GET", bytes_per_s=20, where="tracks/track-0001"),
-        Fault(on="PUT", is_lost=True, times=10, where="mel/|receipts/"),
+        Fault(on="PUT", is_lost=True, every=2, where="mel/|receipts/"),
         Fault(on="GET", delay_s=3.0, times=2, where="tracks/"),
     ],
     ids=["429", "500", "503", "cut", "slow", "lost answers", "late"],

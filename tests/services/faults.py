@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tests.services.web import Answer, Request, Server
 
@@ -25,6 +25,7 @@ class Fault:
         where: matches the target (path and query) it happens to.
         times: to how many; None: to all.
         after: so many are let through first.
+        every: of so many one.
         delay_s: before the answer.
         cut_at: so many bytes of the answer's body are sent before the line is cut.
         is_lost: the server does what it is asked, and nobody hears.
@@ -36,15 +37,19 @@ class Fault:
     where: str = ""
     times: int | None = None
     after: int = 0
+    every: int = 1
     delay_s: float = 0.0
     cut_at: int | None = None
     is_lost: bool = False
     bytes_per_s: int | None = None
     met: int = field(default=0, init=False)
+    _asked: int = field(default=0, init=False)
 
     def meets(self, request: Request) -> bool:
         """It happens to this request, or would if it were its turn."""
-        return request.method in self.on.split() and bool(re.search(self.where, request.target))
+        return request.method in self.on.split() and bool(
+            re.search(self.where, unquote(request.target))
+        )
 
     def takes(self) -> bool:
         """It is its turn."""
@@ -52,6 +57,9 @@ class Fault:
             self.after -= 1
             return False
         if self.times is not None and self.met >= self.times:
+            return False
+        self._asked += 1
+        if self._asked % self.every:
             return False
         self.met += 1
         return True
@@ -91,7 +99,7 @@ class FaultyProxy(Server):
 
     def _answer(self, request: Request) -> Answer | None:
         with self._lock:
-            self.asked.append((request.method, request.target))
+            self.asked.append((request.method, unquote(request.target)))
             met = (f for f in self._faults if f.meets(request))
             fault = next((f for f in met if f.takes()), None)
         time.sleep(self.latency_s + (fault.delay_s if fault else 0.0))
