@@ -33,7 +33,7 @@ class KlioResource(dg.ConfigurableResource[Any]):
     )
     source_options: dict[str, dict[str, str]] = Field(
         default={},
-        description="The same for sources elsewhere, by location: 's3://bucket' or 's3://'.",
+        description="The same for sources elsewhere, by bucket: 's3://bucket', or 's3://' for all.",
     )
     engine: LocalEngine = Field(
         default_factory=LocalEngine, description="What executes the Beam pipeline."

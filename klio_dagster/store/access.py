@@ -18,32 +18,32 @@ Options = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Options of stores, by location: `s3://bucket/folder`, `s3://bucket`, or `s3://` for all.
+    """Options of stores, by bucket: `s3://bucket`, or `s3://` for all others of a kind.
 
     Args:
-        by_location: obstore's settings and credentials; of several locations the longest counts,
-            alone. Never shown.
+        by_location: obstore's settings and credentials; those of the bucket count alone, else those
+            of its kind. Never shown.
 
     Raises:
-        ConfigError: a location is none of a bucket.
+        ConfigError: a location is neither a bucket nor a kind.
     """
 
     by_location: Mapping[str, Options] = field(default_factory=dict[str, Options], repr=False)
 
     def __post_init__(self) -> None:
         for location in self.by_location:
-            scheme, separator, _ = location.partition("://")
-            if not separator or scheme not in REMOTE_SCHEMES:
+            scheme, separator, bucket = location.partition("://")
+            if not separator or scheme not in REMOTE_SCHEMES or not set("/@?").isdisjoint(bucket):
                 raise ConfigError(
-                    "it is not where options belong",
+                    "options belong to a bucket, or to all of a kind",
                     where=f"options of {hide_secrets(location)!r}",
-                    fix="name a bucket, s3://bucket, or all of a kind, s3:// (gs://, az://)",
+                    fix="write s3://bucket, or s3:// (gs://, az://)",
                 )
 
     def of(self, url: str) -> Options:
         """The options of a store; none where nothing is said: then the environment counts."""
-        known = [each for each in self.by_location if _covers(each, url)]
-        return self.by_location[max(known, key=len)] if known else {}
+        kind, bucket = _parts(url)
+        return self.by_location.get(bucket, self.by_location.get(kind, {}))
 
     def with_store(self, url: str, options: Options) -> "Access":
         """With those of one store, which count for other buckets of its kind as well.
@@ -52,10 +52,10 @@ class Access:
             url: of the store.
             options: that it was opened with.
         """
-        scheme, separator, _ = url.partition("://")
-        if not options or not separator or scheme not in REMOTE_SCHEMES:
+        kind, bucket = _parts(url)
+        if not options or kind.removesuffix("://") not in REMOTE_SCHEMES:
             return self
-        return Access({f"{scheme}://": options, **self.by_location, url: options})
+        return Access({kind: options, **self.by_location, bucket: options})
 
     def to_text(self) -> str:
         """For the environment of another process."""
@@ -79,8 +79,8 @@ class Access:
             ) from None
 
 
-def _covers(location: str, url: str) -> bool:
-    rest = url.removeprefix(location.rstrip("/") if not location.endswith("://") else location)
-    if rest == url:
-        return False
-    return location.endswith("://") or rest in ("", "/") or rest.startswith("/")
+def _parts(url: str) -> tuple[str, str]:
+    """`s3://` and `s3://bucket` of a URL; no option is known by what a folder gives."""
+    scheme, separator, rest = url.partition("://")
+    kind = scheme + separator
+    return kind, kind + rest.partition("/")[0]

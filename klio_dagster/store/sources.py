@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from klio_dagster.core.ids import id_problem, unescape
-from klio_dagster.errors import ConfigError, InvalidEntityIdError
+from klio_dagster.errors import ConfigError, EntityError, InvalidEntityIdError
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
 from klio_dagster.store.url import REMOTE_SCHEMES
@@ -27,6 +27,8 @@ _TOKENS = {
     "*": r"[^/]*",
 }
 _FILE = "file://"
+MOST_BYTES = 2 << 30
+"""Of a recording that is not on this machine: it is held in memory, beside what it decodes to."""
 
 
 class SourceObject(NamedTuple):
@@ -169,14 +171,26 @@ class OpenedSource:
     _store: ObjectStore
     _key: str
 
-    def read(self) -> bytes:
+    def read(self, most_bytes: int = MOST_BYTES) -> bytes:
         """All its bytes.
 
+        Args:
+            most_bytes: how large it may be, where that can be asked before it is downloaded.
+
         Raises:
+            EntityError: it is larger.
             ObjectNotFoundError: it was removed since it was listed.
             ConfigError: the store does not let us read it.
             StoreUnavailableError: the store did not answer.
         """
+        if self.path is None:
+            size = self._store.head(self._key).size
+            if size > most_bytes:
+                raise EntityError(
+                    f"it has {size:,} bytes, and is downloaded whole up to {most_bytes:,}",
+                    where=self.uri,
+                    fix="cut it into shorter recordings",
+                )
         return self._store.get(self._key)
 
 
