@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from threading import Lock
 from uuid import uuid4
 
@@ -224,7 +224,7 @@ def open_claim(
 
 
 def read_claims(
-    store: ObjectStore, *, now: float | None = None, monotonic: Clock = passed_s
+    store: ObjectStore, *, now: float | Clock | None = None, monotonic: Clock = passed_s
 ) -> list[ClaimState]:
     """All claims in the store and whether their runs live; the one that goes first, first.
 
@@ -233,15 +233,16 @@ def read_claims(
 
     Args:
         store: the store of the runs' outputs.
-        now: the store's clock in seconds since 1970, what `OpenClaim.beat` returned. None: it is
-            asked if there is a claim of another machine.
+        now: the store's clock in seconds since 1970, what `OpenClaim.beat` returned, or what tells
+            it if there is a claim of another machine; None: `time_at`.
         monotonic: seconds, for claims of this machine.
 
     Raises:
         ConfigError: a claim cannot be read.
         StoreUnavailableError: the store did not answer.
     """
-    clock = cache(lambda: time_at(store) if now is None else now)
+    told = partial(time_at, store) if now is None else now
+    clock = cache(told if callable(told) else lambda: told)
     listed = {info.path: info for info in store.list(OPEN_PREFIX)}
     states: list[ClaimState] = []
     for path, info in listed.items():

@@ -7,6 +7,7 @@ import dagster as dg
 
 from klio_dagster.defs.engines import LocalEngine
 from klio_dagster.defs.resource import KlioResource
+from klio_dagster.store.layout import summary_path
 from tests.flows.catalogue import ENTITY_RUN, Catalogue, Outcome
 from tests.services.buckets import Bucket
 
@@ -36,6 +37,9 @@ class BucketCatalogue(Catalogue):
 
     def put(self, path: str, data: bytes) -> None:
         self.store.put(path, data)
+
+    def summary(self, run_id: str) -> bytes | None:
+        return self.store.get_or_none(summary_path(run_id))
 
     def fill(self, entities: int) -> list[str]:
         """So many, registered, each with a text for a source."""
