@@ -105,7 +105,7 @@ def finished_receipts(store: Store, work_id: str) -> Iterator[Receipt]:
     """All receipts of a run's work that are not compacted yet.
 
     Raises:
-        ConfigError: the store is not a local folder.
+        StoreUnavailableError: the store did not answer.
     """
     for receipts in ReceiptTail(store, work_id).new():
         yield from receipts
@@ -115,7 +115,7 @@ def all_receipts(store: Store, work_id: str) -> Iterator[Receipt]:
     """All receipts of a live run: it compacts them a moment before it gives its claim up.
 
     Raises:
-        ConfigError: the store is not a local folder.
+        StoreUnavailableError: the store did not answer.
     """
     yield from finished_receipts(store, work_id)
     yield from compacted(store, work_id)  # after the parts, which are removed once this is written
