@@ -21,3 +21,8 @@ def recording_of(recording: dict[str, str]) -> dict[str, str]:
 def recording_and_mel(recording: dict[str, str], mel: dict[str, str]) -> dict[str, str]:
     """What it got."""
     return recording | mel
+
+
+def size_of(entity: Entity, source: bytes) -> dict[str, str | int]:
+    """How much there was to read."""
+    return {"id": entity.id, "bytes": len(source)}

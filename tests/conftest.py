@@ -6,16 +6,28 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.services.postgres", "tests.services.pubsub"]
+# In the order in which they import each other: pytest wants to be the first who imports one.
+pytest_plugins = [
+    "tests.services.gcs",
+    "tests.services.s3",
+    "tests.services.azure",
+    "tests.services.buckets",
+    "tests.services.postgres",
+    "tests.services.pubsub",
+]
 
 # Read by Dagster or by us; a developer's own values must not change a test's result. The byte code
 # is ours to write: the processes that tests start would compile Dagster and Beam again each time.
 for name in (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_ENDPOINT_URL",
+    "AWS_SECRET_ACCESS_KEY",
     "DAGSTER_HOME",
     "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS",
     "DAGSTER_EVENT_BATCH_SIZE",
     "GOOGLE_APPLICATION_CREDENTIALS",
     "GOOGLE_CLOUD_PROJECT",
+    "KLIO_STORE_OPTIONS",
     "PUBSUB_EMULATOR_HOST",
     "PUBSUB_PROJECT_ID",
     "PYTHONDONTWRITEBYTECODE",

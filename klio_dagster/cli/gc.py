@@ -1,7 +1,6 @@
 """`klio gc`: remove what nobody needs any more."""
 
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ from klio_dagster.codecs.registry import suffixes
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.adopted import check_store_is_ours
 from klio_dagster.ledger.garbage import Keep, Kind, Output, garbage, orphans, remove
-from klio_dagster.store.claims import store_time
+from klio_dagster.store.claims import store_time, time_at
 from klio_dagster.store.objects import ObjectInfo
 from klio_dagster.store.store import Store
 
@@ -78,7 +77,7 @@ def _found(
         check_store_is_ours(store, project.instance)
         groups = [each for each in project.groups if each.store.url == url]
         # Before any claim is read. The store's clock is read by writing, which a dry run does not.
-        now = store_time(store) if writes else time.time()
+        now = store_time(store) if writes else time_at(store)
         keep = Keep(younger_than=now - age_s, requests=_waiting_requests(project))
         keys = [key for each in groups for key in each.keys]
         objects: dict[Kind, list[ObjectInfo]] = {}

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from klio_dagster.core.plan import Plan
 from klio_dagster.defs.knowledge import Gathered, gather
@@ -119,4 +120,4 @@ def _others(run: Run, keys: Sequence[str], entities: Collection[str]) -> InFligh
     ours = run.claim.claim
     if not ours.assets:
         ours = replace(ours, created=float("inf"))
-    return in_flight(run.store, keys, entities, ours, now=store_time(run.store))
+    return in_flight(run.store, keys, entities, ours, now=partial(store_time, run.store))

@@ -14,6 +14,7 @@ from klio_dagster.defs.group import group_of
 from klio_dagster.defs.pubsub import PubSubConfig
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.internals.definitions import finished_outputs
+from klio_dagster.store.access import Access
 from klio_dagster.store.store import Store
 
 
@@ -26,7 +27,13 @@ class KlioResource(dg.ConfigurableResource[Any]):
         "folder of workspace.yaml) or a URL.",
     )
     store_options: dict[str, str] = Field(
-        default={}, description="Settings and credentials of a store that is a URL."
+        default={},
+        description="Settings and credentials of a store that is a URL, and of other buckets of"
+        " its kind that are read; without any, the environment's count.",
+    )
+    source_options: dict[str, dict[str, str]] = Field(
+        default={},
+        description="The same for sources elsewhere, by bucket: 's3://bucket', or 's3://' for all.",
     )
     engine: LocalEngine = Field(
         default_factory=LocalEngine, description="What executes the Beam pipeline."
@@ -72,4 +79,5 @@ class KlioResource(dg.ConfigurableResource[Any]):
             self.store,
             base=base or project_folder(Path.cwd()) or Path.cwd(),
             options=self.store_options,
+            access=Access(self.source_options),
         )

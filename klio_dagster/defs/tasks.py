@@ -1,6 +1,5 @@
 """A plan turned into what workers get (tasks) and what is already settled (failures)."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +12,7 @@ from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered
-from klio_dagster.store.claims import Claim
+from klio_dagster.store.claims import Claim, time_at
 from klio_dagster.store.clock import Clock, passed_s
 from klio_dagster.store.layout import manifest_head, manifest_part
 from klio_dagster.store.store import Store
@@ -85,7 +84,7 @@ def store_manifest(
     manifest: Manifest,
     todo: Iterable[Task],
     *,
-    wall: Clock = time.time,
+    wall: Clock | None = None,
     monotonic: Clock = passed_s,
 ) -> Manifest:
     """Write tasks and then the head that names their parts, and the time.
@@ -94,7 +93,8 @@ def store_manifest(
         store: the run's.
         manifest: the head, without parts.
         todo: the tasks.
-        wall: seconds since the epoch, as they are set.
+        wall: seconds since the epoch, as they are set; the store's if None, so that the receipts
+            of all machines are by one clock.
         monotonic: seconds.
 
     Raises:
@@ -107,7 +107,9 @@ def store_manifest(
         path = manifest_part(manifest.run, len(parts))
         store.put(path, part.encode())
         parts.append(path)
-    manifest = replace(manifest, parts=parts, clock=(wall(), monotonic()))
+    manifest = replace(
+        manifest, parts=parts, clock=(wall() if wall else time_at(store), monotonic())
+    )
     store.put(manifest_head(manifest.run), manifest.to_json().encode())
     return manifest
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import FrameType
 
 from klio_dagster.core.manifest import Manifest
+from klio_dagster.engine.opened import opened_store
 from klio_dagster.engine.options import local_options
 from klio_dagster.engine.running import close_pools, running_pool
 from klio_dagster.errors import KlioError
 from klio_dagster.store.heartbeat import Confirmation
-from klio_dagster.store.store import Store
 
 _FAILED = 1
 _ENDED = 143  # as a shell reports SIGTERM
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 when every task has its receipts, 1 otherwise.
     """
     parser = argparse.ArgumentParser(prog="python -m klio_dagster.engine.driver")
-    parser.add_argument("manifest", type=Path, help="the manifest's head, a JSON file")
+    parser.add_argument("manifest", help="path or URL of the manifest's head, a JSON file")
     parser.add_argument(
         "--launched", action="store_true", help="end when the standard input closes"
     )
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         threading.Thread(target=_end_with_launcher, daemon=True).start()
     logging.basicConfig(level=logging.WARNING)
     try:
-        carry_out(Manifest.from_json(options.manifest.read_bytes()))
+        carry_out(Manifest.from_json(_read(options.manifest)))
     except KlioError as error:
         sys.stderr.write(f"{error}\n")
         return _FAILED
@@ -63,10 +63,13 @@ def carry_out(manifest: Manifest) -> None:
     for module in manifest.install:
         import_module(module)
     if manifest.generation:
-        store = Store.open(manifest.store)
+        store = opened_store(manifest.store)
+        confirmation = Confirmation(store, manifest.run, manifest.generation)
         # Others may take over what a stopped launcher held; then nothing of this may be written.
-        Confirmation(store, manifest.run, manifest.generation).watch(on_lost=_exit)
-    running_pool(manifest)  # the workers start while Beam is imported
+        confirmation.watch(on_lost=_exit)
+        running_pool(manifest, confirmation.wait)
+    else:
+        running_pool(manifest)  # the workers start while Beam is imported
     from klio_dagster.engine.beam.pipeline import build
     from klio_dagster.engine.beam.runners import local_pipeline
 
@@ -82,6 +85,20 @@ def carry_out(manifest: Manifest) -> None:
         # It says in the first argument which of its steps that was, which helps nobody.
         what = cause.what.partition(" [while running ")[0]
         raise type(cause)(what, cause.where, cause.fix) from None
+
+
+def _read(head: str) -> bytes:
+    """The manifest's head: a file, or an object in a bucket.
+
+    Raises:
+        ObjectNotFoundError: there is none.
+        ConfigError: the store does not let us read it.
+        StoreUnavailableError: it did not answer.
+    """
+    folder, separator, name = head.rpartition("/")
+    if "://" in head and separator:
+        return opened_store(folder).get(name)
+    return Path(head).read_bytes()
 
 
 def _end_with_launcher() -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.engine.options import LocalOptions, local_options
 from klio_dagster.engine.spare import TakenDriver, leave_behind, take
-from klio_dagster.errors import KlioError, RunError
+from klio_dagster.errors import KlioError, RunError, StoreUnavailableError
+from klio_dagster.store.access import ACCESS_VARIABLE, Access
 from klio_dagster.store.layout import manifest_head
 from klio_dagster.store.receipts import ReceiptTail
 from klio_dagster.store.store import Store
@@ -52,7 +53,8 @@ def carry_out(
     """
     tail = ReceiptTail(store, manifest.run)
     options = local_options(manifest.engine)
-    driver = _start(store.uri(manifest_head(manifest.run)), options)
+    environment = _environment(store.access)
+    driver = _start(store.uri(manifest_head(manifest.run)), options, environment)
     last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
     reader = threading.Thread(target=_read, args=(driver, last_lines, on_output), daemon=True)
     reader.start()
@@ -61,7 +63,7 @@ def carry_out(
         while is_running:
             is_running = not _has_ended(driver)
             on_receipts([])  # so that what is held is recorded and progress is said by the clock
-            for receipts in tail.new():
+            for receipts in _so_far(tail) if tail.is_due else ():
                 on_receipts(receipts)
     except KlioError:  # who takes receipts can take no more of them
         tail = None
@@ -79,12 +81,18 @@ def carry_out(
             fix="what is done stays done: mend the cause and run again",
         )
     if options.spares is not None:
-        leave_behind(Path(options.spares), options.workers, _environment())
+        leave_behind(Path(options.spares), options.workers, environment)
 
 
-def _start(head: str, options: LocalOptions) -> Driver:
+def _so_far(tail: ReceiptTail) -> Iterator[list[Receipt]]:
+    """New receipts while the driver goes on; a store that does not answer is asked again later."""
+    with suppress(StoreUnavailableError):
+        yield from tail.new()
+
+
+def _start(head: str, options: LocalOptions, environment: Mapping[str, str]) -> Driver:
     if options.spares is not None:
-        taken = take(Path(options.spares), head, options.workers, _environment())
+        taken = take(Path(options.spares), head, options.workers, environment)
         if taken is not None:
             return taken
     return subprocess.Popen(
@@ -92,15 +100,19 @@ def _start(head: str, options: LocalOptions) -> Driver:
         stdin=subprocess.PIPE,  # held open as long as this process lives
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=_environment(),
+        env=environment,
         start_new_session=True,  # a terminal's Ctrl-C reaches this process, which then decides
     )
 
 
-def _environment() -> dict[str, str]:
-    """The path of this process goes along: workers import what the code location imports."""
+def _environment(access: Access) -> dict[str, str]:
+    """The path of this process goes along: workers import what the code location imports.
+
+    So do the stores' options, which stand in no file.
+    """
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return {**os.environ, "PYTHONPATH": path}
+    told = {ACCESS_VARIABLE: access.to_text()} if access.by_location else {}
+    return {**os.environ, "PYTHONPATH": path, **told}
 
 
 def _has_ended(driver: Driver) -> bool:

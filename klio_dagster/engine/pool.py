@@ -15,6 +15,7 @@ from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.engine.aftermath import Aftermath, Death
 from klio_dagster.engine.guardian import Guardian
+from klio_dagster.engine.keeping import Receipts
 from klio_dagster.engine.printed import note
 from klio_dagster.engine.process import Group, Show, WorkerProcess
 from klio_dagster.errors import KlioError, RunError
@@ -30,8 +31,7 @@ class SupervisedPool:
     Args:
         manifest: the run's head.
         size: worker processes, >= 1.
-        write: makes a receipt durable, for what dead workers leave behind.
-        finished: the receipts that a worker, by name, has written so far.
+        receipts: keeps those that workers hand over, and those of what dead workers leave behind.
         show: takes what user code prints.
         clock: seconds since the epoch.
         spare: workers that were started before and wait for their manifest.
@@ -42,8 +42,7 @@ class SupervisedPool:
         manifest: Manifest,
         size: int,
         *,
-        write: Callable[[Receipt], None],
-        finished: Callable[[str], list[Receipt]],
+        receipts: Receipts,
         show: Show,
         clock: Callable[[], float] = time.time,
         spare: Sequence[WorkerProcess] = (),
@@ -53,8 +52,7 @@ class SupervisedPool:
         self._head = manifest.to_json()
         self._chain = {part.name: part for part in manifest.chain}
         self._size = size
-        self._write = write
-        self._finished = finished
+        self._receipts = receipts
         self._show = show
         self._clock = clock
         # How many entities are computed together: what the asset with the largest batch takes.
@@ -91,9 +89,10 @@ class SupervisedPool:
         os.write(self._wake_write, b"\0")
 
     def drain(self) -> None:
-        """Wait until everything submitted has its receipts.
+        """Wait until everything submitted has its receipts, and all of them are durable.
 
         Raises:
+            KlioError: receipts cannot be written.
             RunError: no worker can be started.
         """
         with self._changed:
@@ -104,6 +103,7 @@ class SupervisedPool:
                 self._changed.wait(_LONGEST_WAIT_S)
             self._draining -= 1
             self._raise_if_broken()
+        self._receipts.flush()
 
     def close(self) -> None:
         """End the workers."""
@@ -144,7 +144,7 @@ class SupervisedPool:
         self._started += 1
         name = f"{os.getpid()}-{self._started:04}"
         worker = self._spare.pop() if self._spare else WorkerProcess.spawn(self._show)
-        worker.begin(name, self._head)
+        worker.begin(name, self._head, self._receipts.take)
         self._guardian.watch(worker.process.pid)
         self._selector.register(worker.frames.pipe, selectors.EVENT_READ, worker)
         return worker
@@ -270,9 +270,11 @@ class SupervisedPool:
         )
         aftermath = Aftermath(self._manifest, death, self._clock())
         entities = {task.entity for task in group}
-        aftermath.account(group, [r for r in self._finished(worker.name) if r.entity in entities])
+        handed = (Receipt.from_line(line) for line in worker.handed)
+        written = [*self._receipts.written_by(worker.name), *handed]
+        aftermath.account(group, [r for r in written if r.entity in entities])
         for receipt in aftermath.failed:
-            self._write(receipt)
+            self._receipts.write(receipt)
         with self._changed:
             waiting = [*aftermath.left, *(task for other in others for task in other)]
             self._waiting.extendleft(reversed(waiting))

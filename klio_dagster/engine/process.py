@@ -17,7 +17,17 @@ from typing import IO, Any
 from klio_dagster.core.manifest import Task
 from klio_dagster.core.receipt import Failure
 from klio_dagster.core.size import shown_bytes
-from klio_dagster.engine.frames import BEGIN, DONE, READY, RETIRE, STOP, WAIT, FrameReader, send
+from klio_dagster.engine.frames import (
+    BEGIN,
+    DONE,
+    READY,
+    RECEIPT,
+    RETIRE,
+    STOP,
+    WAIT,
+    FrameReader,
+    send,
+)
 from klio_dagster.engine.limits import MemoryWatch, worker_environment
 from klio_dagster.engine.printed import MOST_SHOWN, PrintedCount
 from klio_dagster.errors import RunError
@@ -28,6 +38,7 @@ _PIPE_BYTES = 1 << 20  # what Linux lets everybody have
 _MUCH_MEMORY = 1 << 29  # bytes; who held less was not killed for it
 
 Show = Callable[[str], None]
+OnReceipt = Callable[[bytes], None]
 Group = Sequence[Task]
 """Tasks of entities that are computed together."""
 
@@ -91,7 +102,10 @@ class WorkerProcess:
     memory: MemoryWatch = field(init=False)
     groups: "deque[Group]" = field(default_factory=deque[Group])
     """Given to it, the first one being computed."""
+    handed: list[bytes] = field(default_factory=list[bytes])
+    """Lines of receipts it has handed over of the first group."""
     computing: Computing | None = None
+    on_receipt: OnReceipt = lambda _line: None
     is_ready: bool = False
     has_finished_any: bool = False
     is_retiring: bool = False
@@ -125,14 +139,16 @@ class WorkerProcess:
             fcntl.fcntl(process.stdin.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         return cls("", process, show, printed)
 
-    def begin(self, name: str, head: str) -> None:
+    def begin(self, name: str, head: str, on_receipt: OnReceipt) -> None:
         """Give it its manifest.
 
         Args:
             name: names its receipts' part file.
             head: of the manifest, JSON.
+            on_receipt: takes the lines of receipts that it hands over.
         """
         self.name = name
+        self.on_receipt = on_receipt
         self.start_deadline = time.monotonic() + _LONGEST_START_S
         self._send([head, name, self.printed.file])
         self.printed.close()
@@ -238,8 +254,12 @@ class WorkerProcess:
                 self.sentence = None  # it had finished after all
             case [str(kind)] if kind == WAIT:
                 self.computing = self.sentence = None
+            case [str(kind), str(line)] if kind == RECEIPT:
+                self.on_receipt(line.encode())
+                self.handed.append(line.encode())
             case [str(kind)] if kind == DONE:
                 self.groups.popleft()
+                self.handed.clear()
                 self.computing = self.sentence = None
                 self.has_finished_any = True
                 self.printed_before = self.printed.total

@@ -1,36 +1,34 @@
 """The running pool of a manifest in this process, started once however often it is asked for."""
 
 import sys
+from collections.abc import Callable
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.clock import clock_of
+from klio_dagster.engine.keeping import receipts_of
+from klio_dagster.engine.opened import opened_store
 from klio_dagster.engine.options import local_options
 from klio_dagster.engine.pool import SupervisedPool
 from klio_dagster.engine.process import WorkerProcess
-from klio_dagster.store.receipts import ReceiptPart, part_receipts
-from klio_dagster.store.store import Store
-
-_SUPERVISOR = "supervisor"
 
 
 class RunningPool:
-    """The pool of one manifest with the part file its supervisor writes to.
+    """The pool of one manifest with the receipts its supervisor keeps.
 
     Args:
         manifest: the run's head.
+        confirm: returns when the run is known to hold its claim still.
 
     Raises:
         ConfigError: the engine's options are wrong, or the store cannot be written to.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
-        store = Store.open(manifest.store)
-        self._part = ReceiptPart(store, manifest.run, _SUPERVISOR)
+    def __init__(self, manifest: Manifest, confirm: Callable[[], None]) -> None:
+        self._receipts = receipts_of(opened_store(manifest.store), manifest.run, confirm)
         self.pool = SupervisedPool(
             manifest,
             local_options(manifest.engine).workers,
-            write=self._part.write,
-            finished=lambda writer: part_receipts(store, manifest.run, writer),
+            receipts=self._receipts,
             show=_show,
             clock=clock_of(manifest),
             spare=[_spare.pop() for _ in range(len(_spare))],
@@ -39,7 +37,7 @@ class RunningPool:
     def close(self) -> None:
         """End the workers."""
         self.pool.close()
-        self._part.close()
+        self._receipts.close()
 
 
 # A DoFn arrives pickled and cannot carry a pool; it finds the one of its process by the run's id.
@@ -48,14 +46,18 @@ _pools: dict[str, RunningPool] = {}
 _spare: list[WorkerProcess] = []
 
 
-def running_pool(manifest: Manifest) -> RunningPool:
+def running_pool(manifest: Manifest, confirm: Callable[[], None] = lambda: None) -> RunningPool:
     """The pool of a manifest in this process, started by the first who asks.
+
+    Args:
+        manifest: the run's head.
+        confirm: returns when the run is known to hold its claim still; of the first who asks.
 
     Raises:
         ConfigError: the engine's options are wrong, or the store cannot be written to.
     """
     if manifest.run not in _pools:
-        _pools[manifest.run] = RunningPool(manifest)
+        _pools[manifest.run] = RunningPool(manifest, confirm)
     return _pools[manifest.run]
 
 

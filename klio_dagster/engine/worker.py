@@ -22,15 +22,26 @@ from klio_dagster.engine.attempt import Beginning
 from klio_dagster.engine.chain import EntityChain
 from klio_dagster.engine.clock import clock_of
 from klio_dagster.engine.family import Family
-from klio_dagster.engine.frames import BEGIN, DONE, READY, RETIRE, STOP, WAIT, FrameReader, send
+from klio_dagster.engine.frames import (
+    BEGIN,
+    DONE,
+    READY,
+    RECEIPT,
+    RETIRE,
+    STOP,
+    WAIT,
+    FrameReader,
+    send,
+)
+from klio_dagster.engine.keeping import writes_itself
 from klio_dagster.engine.limits import OwnMemory
+from klio_dagster.engine.opened import opened_store
 from klio_dagster.engine.printed import OwnOutput, PrintedCount
 from klio_dagster.engine.retry import Waits
 from klio_dagster.errors import KlioError
 from klio_dagster.store.confirmed import ConfirmedStore
 from klio_dagster.store.heartbeat import Confirmation
 from klio_dagster.store.receipts import ReceiptPart
-from klio_dagster.store.store import Store
 
 Lines = Sequence[str]
 """Of the tasks that are computed together, a JSON line each."""
@@ -67,9 +78,9 @@ class Serving:
         manifest = Manifest.from_json(head)
         for module in manifest.install:
             import_module(module)
-        store = Store.open(manifest.store)
+        store = opened_store(manifest.store)
         self._pid = os.getpid()
-        self._part = ReceiptPart(store, manifest.run, writer)
+        self._part = ReceiptPart(store, manifest.run, writer) if writes_itself(store) else None
         self._answers = answers
         self._unsaid: list[object] = []
         self._begun: list[object] = []
@@ -133,7 +144,10 @@ class Serving:
     def _write(self, receipt: Receipt) -> None:
         self._end_copies()
         self._confirm()
-        self._part.write(receipt)
+        if self._part is not None:
+            self._part.write(receipt)
+        else:
+            self._say([RECEIPT, receipt.to_line().decode()])
 
     def _end_copies(self) -> None:
         """User code that forks and forgets to end its child: the child goes no further."""

@@ -9,6 +9,7 @@ from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Record, Records
 from klio_dagster.store.claim import Claim, ClaimState, goes_before
 from klio_dagster.store.claims import read_claims
+from klio_dagster.store.clock import Clock
 from klio_dagster.store.receipts import ReceiptTail, compacted
 from klio_dagster.store.store import Store
 
@@ -41,7 +42,7 @@ def in_flight(
     entities: Iterable[str],
     ours: Claim | None = None,
     *,
-    now: float | None = None,
+    now: float | Clock | None = None,
 ) -> InFlight:
     """What other live runs hold of these assets.
 
@@ -50,7 +51,7 @@ def in_flight(
         keys: asset keys asked for.
         entities: entities asked for.
         ours: our own claim; only claims that go before it count. None: all count.
-        now: the store's clock; this machine's when None, for those who write nothing.
+        now: the store's clock, see `read_claims`.
 
     Raises:
         ConfigError: a claim cannot be read.
@@ -104,7 +105,7 @@ def finished_receipts(store: Store, work_id: str) -> Iterator[Receipt]:
     """All receipts of a run's work that are not compacted yet.
 
     Raises:
-        ConfigError: the store is not a local folder.
+        StoreUnavailableError: the store did not answer.
     """
     for receipts in ReceiptTail(store, work_id).new():
         yield from receipts
@@ -114,7 +115,7 @@ def all_receipts(store: Store, work_id: str) -> Iterator[Receipt]:
     """All receipts of a live run: it compacts them a moment before it gives its claim up.
 
     Raises:
-        ConfigError: the store is not a local folder.
+        StoreUnavailableError: the store did not answer.
     """
     yield from finished_receipts(store, work_id)
     yield from compacted(store, work_id)  # after the parts, which are removed once this is written

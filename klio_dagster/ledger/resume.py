@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import partial
 
 import dagster as dg
 
@@ -54,7 +55,7 @@ def fold_dead_runs(
     """
     cleared: list[ClaimState] = []
     while True:
-        states = read_claims(store, now=store_time(store))
+        states = read_claims(store, now=partial(store_time, store))
         dead = [state for state in states if not state.is_alive]
         if not dead:
             break

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache, partial
 from threading import Lock
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from klio_dagster.errors import (
     ClaimLostError,
     EntitiesInFlightError,
     ObjectNotFoundError,
+    StoreForbiddenError,
 )
 from klio_dagster.store.claim import Claim, ClaimState, encoded, order, parsed
 from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped
@@ -204,7 +206,9 @@ def open_claim(
         seen=seen,
         outbox=outbox,
     )
-    if not store.put_if_absent(claim_path(claim.work_id), encoded(claim)):
+    # That there is one may also be the answer to our second try, when the first one's was lost.
+    is_new = store.put_if_absent(claim_path(claim.work_id), encoded(claim))
+    if not is_new and generation_of(store, claim.work_id) != claim.generation:
         raise EntitiesInFlightError(
             "another process is executing it already",
             where=f"run {run_id}",
@@ -220,7 +224,7 @@ def open_claim(
 
 
 def read_claims(
-    store: ObjectStore, *, now: float | None = None, monotonic: Clock = passed_s
+    store: ObjectStore, *, now: float | Clock | None = None, monotonic: Clock = passed_s
 ) -> list[ClaimState]:
     """All claims in the store and whether their runs live; the one that goes first, first.
 
@@ -229,15 +233,16 @@ def read_claims(
 
     Args:
         store: the store of the runs' outputs.
-        now: the store's clock in seconds since 1970, what `OpenClaim.beat` returned; this
-            machine's clock if None, for readers that write nothing.
+        now: the store's clock in seconds since 1970, what `OpenClaim.beat` returned, or what tells
+            it if there is a claim of another machine; None: `time_at`.
         monotonic: seconds, for claims of this machine.
 
     Raises:
         ConfigError: a claim cannot be read.
         StoreUnavailableError: the store did not answer.
     """
-    now = time.time() if now is None else now
+    told = partial(time_at, store) if now is None else now
+    clock = cache(told if callable(told) else lambda: told)
     listed = {info.path: info for info in store.list(OPEN_PREFIX)}
     states: list[ClaimState] = []
     for path, info in listed.items():
@@ -249,8 +254,11 @@ def read_claims(
         claim = parsed(data, info, store.uri(path))
         beat = beat_path(claim.work_id)
         touched = [each.modified.timestamp() for each in (info, listed.get(beat, info))]
-        by_store_s = min(abs(now - at) for at in touched)
-        age_s = silent_s(store, beat, claim.launcher, lambda s=by_store_s: s, monotonic)
+
+        def by_store_s(touched: Sequence[float] = touched) -> float:
+            return min(abs(clock() - at) for at in touched)
+
+        age_s = silent_s(store, beat, claim.launcher, by_store_s, monotonic)
         states.append(_state(claim, age_s))
     return sorted(states, key=lambda state: order(state.claim))
 
@@ -264,6 +272,20 @@ def store_time(store: ObjectStore) -> float:
     """
     store.put(CLOCK_PATH, b"now\n")
     return store.head(CLOCK_PATH).modified.timestamp()
+
+
+def time_at(store: ObjectStore) -> float:
+    """The time by the store's clock, in seconds since 1970; this machine's where that is the same.
+
+    So it is for a local folder, and has to be where we may not write.
+
+    Raises:
+        StoreUnavailableError: the store did not answer.
+    """
+    if store.local_path("") is None:
+        with suppress(StoreForbiddenError):
+            return store_time(store)
+    return time.time()
 
 
 def generation_of(store: ObjectStore, work_id: str) -> str | None:

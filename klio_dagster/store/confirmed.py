@@ -70,3 +70,7 @@ class ConfirmedStore:
     def local_path(self, path: str) -> Path | None:
         """The file or folder a path is, or None if not on this machine."""
         return self._store.local_path(path)
+
+    def elsewhere(self, url: str) -> ObjectStore:
+        """The store at another location, which nobody confirms: it is only read."""
+        return self._store.elsewhere(url)

@@ -16,6 +16,7 @@ from klio_dagster.errors import (
 )
 from klio_dagster.store.url import hide_secrets
 
+_STATUS = re.compile(r"status code: (\d{3})")
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _OS_ERRORS: tuple[tuple[frozenset[int], type[KlioError], str], ...] = (
     (frozenset({errno.ENOENT}), ObjectNotFoundError, "check that it was written and not removed"),
@@ -32,6 +33,8 @@ _OS_ERRORS: tuple[tuple[frozenset[int], type[KlioError], str], ...] = (
     (frozenset({errno.ENAMETOOLONG, errno.ELOOP}), ConfigError, "use a shorter path"),
     (frozenset({errno.ENOSPC, errno.EDQUOT}), StoreFullError, "free some space"),
 )
+
+_CLOSED = frozenset({"401", "403"})
 
 # First match wins; obstore's classes are siblings below BaseError.
 _FIXES: tuple[tuple[type[Exception], type[KlioError], str], ...] = (
@@ -71,6 +74,9 @@ def store_error(error: Exception, where: str) -> KlioError:
     code = _OS_ERROR.search(first_line)
     if code:
         return _os_error(int(code[1]), where)
+    status = _STATUS.search(first_line)
+    if status and status[1] in _CLOSED:  # a listing says it in a general error
+        return StoreForbiddenError(first_line, where, "provide credentials that have access")
     for caught, ours, fix in _FIXES:
         if isinstance(error, caught):
             return ours(first_line or type(error).__name__, where, fix)

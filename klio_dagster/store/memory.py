@@ -7,7 +7,8 @@ from pathlib import Path
 from threading import Lock
 
 from klio_dagster.errors import ObjectNotFoundError
-from klio_dagster.store.objects import ObjectInfo, check_path, check_prefix
+from klio_dagster.store.objects import ObjectInfo, ObjectStore, check_path, check_prefix
+from klio_dagster.store.store import Store
 
 
 class MemoryStore:
@@ -140,3 +141,11 @@ class MemoryStore:
             raise ObjectNotFoundError(
                 "there is no such object", f"store {self.uri(path)}", "check that it was written"
             ) from None
+
+    def elsewhere(self, url: str) -> ObjectStore:
+        """The store at another location.
+
+        Raises:
+            ConfigError: the URL is wrong.
+        """
+        return Store.open(url)

@@ -94,6 +94,10 @@ class ObjectStore(Protocol):
         """The file or folder a path is (the store's own for ``), or None if not on this machine."""
         ...
 
+    def elsewhere(self, url: str) -> "ObjectStore":
+        """The store at another location, with what this one knows of credentials."""
+        ...
+
 
 def check_path(path: str) -> str:
     """The path itself if it stays inside the store.

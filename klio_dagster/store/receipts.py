@@ -1,7 +1,8 @@
-"""Receipts in the store: written by workers, followed by the launcher, compacted once recorded.
+"""Receipts in the store: written as a run goes on, followed by its launcher, compacted after.
 
 A local store has one append-only JSON-lines file per writer. A receipt is durable from its one
-`write()` on: a killed writer tears at most its last line, which readers leave out.
+`write()` on: a killed writer tears at most its last line, which readers leave out. A bucket has one
+object per flush (`store.receipt_objects`); those are never torn.
 """
 
 import gzip
@@ -13,8 +14,9 @@ from pathlib import Path
 
 from klio_dagster.core.fold import read_lines
 from klio_dagster.core.receipt import Receipt
-from klio_dagster.errors import ConfigError, StoreUnavailableError
+from klio_dagster.errors import ConfigError, ObjectNotFoundError, StoreUnavailableError
 from klio_dagster.store.layout import compacted_receipts, receipts_prefix
+from klio_dagster.store.receipt_objects import ObjectTail, object_parts
 from klio_dagster.store.store import Store
 
 _SUFFIX = ".jsonl"
@@ -30,7 +32,7 @@ class ReceiptPart:
         writer: unique among the run's writers; names the file.
 
     Raises:
-        ConfigError: the store is not a local folder, or cannot be written to.
+        ConfigError: the store cannot be written to.
     """
 
     def __init__(self, store: Store, work_id: str, writer: str) -> None:
@@ -72,15 +74,41 @@ class ReceiptPart:
 
 
 class ReceiptTail:
-    """Follows the receipts of a run while they are written.
+    """Follows the receipts of a run while they are written, wherever its store is.
+
+    Args:
+        store: of the run.
+        work_id: the work to follow.
+    """
+
+    def __init__(self, store: Store, work_id: str) -> None:
+        is_local = store.local_path("") is not None
+        self._tail = FileTail(store, work_id) if is_local else ObjectTail(store, work_id)
+
+    @property
+    def is_due(self) -> bool:
+        """Enough time has passed to look again before the run has ended."""
+        return self._tail.is_due
+
+    def new(self) -> Iterator[list[Receipt]]:
+        """What was written since the last call, a bounded list at a time.
+
+        Raises:
+            ConfigError: the store does not let us read.
+            StoreUnavailableError: it did not answer; what was not given yet comes with the next.
+        """
+        return self._tail.new()
+
+
+class FileTail:
+    """Follows part files while they grow.
 
     Args:
         store: a local store.
         work_id: the work to follow.
-
-    Raises:
-        ConfigError: the store is not a local folder.
     """
+
+    is_due = True
 
     def __init__(self, store: Store, work_id: str) -> None:
         self._folder = _folder(store, work_id)
@@ -107,16 +135,25 @@ class ReceiptTail:
 
 
 def check_store(store: Store) -> None:
-    """Refuse a store that receipts cannot be written to, before anything is.
+    """Refuse a store that other processes cannot see, before anything is done.
 
     Raises:
-        ConfigError: it is not a local folder.
+        ConfigError: it is in this process's memory.
     """
-    _folder(store, "check")
+    if store.url.startswith("memory:"):
+        raise ConfigError(
+            "it is in the memory of one process, and workers are others",
+            where=f"store '{store.url}'",
+            fix="use a folder or a bucket",
+        )
 
 
 def part_receipts(store: Store, work_id: str, writer: str) -> list[Receipt]:
-    """The receipts one writer has written so far; none if it has no file."""
+    """The receipts one writer has written to the store so far; none if it has no part."""
+    if store.local_path("") is None:
+        paths = object_parts(store, work_id, f"{writer}-")
+        data = b"".join(store.get_or_none(path) or b"" for path in paths)
+        return read_lines(data).receipts
     path = _folder(store, work_id) / f"{writer}{_SUFFIX}"
     return read_lines(path.read_bytes()).receipts if path.exists() else []
 
@@ -127,11 +164,10 @@ def compact(store: Store, work_id: str) -> None:
     A kill in between leaves parts beside the object; they go with the next compaction.
 
     Raises:
-        ConfigError: the store is not a local folder.
+        ConfigError: the store does not let us write.
         StoreUnavailableError: the object cannot be written.
     """
-    folder = _folder(store, work_id)
-    names = list(_parts(folder))
+    names = _names(store, work_id)
     if not names:
         return
     # What was compacted before stays in front: gzip files one after another are one.
@@ -139,14 +175,11 @@ def compact(store: Store, work_id: str) -> None:
     packed.seek(0, io.SEEK_END)
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as archive:
         for name in names:
-            # A run that settles the same dead one may have been faster.
-            with suppress(FileNotFoundError), (folder / name).open("rb") as part:
-                for line in part:
-                    if line.endswith(b"\n"):
-                        archive.write(line)
+            for line in _lines(store, work_id, name):
+                if line.endswith(b"\n"):
+                    archive.write(line)
     store.put(compacted_receipts(work_id), packed.getvalue())
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
+    store.delete_many(f"{receipts_prefix(work_id)}{name}" for name in names)
 
 
 def compacted(store: Store, work_id: str) -> list[Receipt]:
@@ -155,14 +188,25 @@ def compacted(store: Store, work_id: str) -> list[Receipt]:
     return read_lines(gzip.decompress(data)).receipts if data else []
 
 
+def _names(store: Store, work_id: str) -> list[str]:
+    if store.local_path("") is None:
+        return [path.rpartition("/")[2] for path in object_parts(store, work_id)]
+    return list(_parts(_folder(store, work_id)))
+
+
+def _lines(store: Store, work_id: str, name: str) -> Iterator[bytes]:
+    """The lines of a part; none if a run that settles the same dead one was faster."""
+    if store.local_path("") is None:
+        with suppress(ObjectNotFoundError):
+            yield from store.get(f"{receipts_prefix(work_id)}{name}").splitlines(keepends=True)
+        return
+    with suppress(FileNotFoundError), (_folder(store, work_id) / name).open("rb") as part:
+        yield from part
+
+
 def _folder(store: Store, work_id: str) -> Path:
     folder = store.local_path(receipts_prefix(work_id).rstrip("/"))
-    if folder is None:
-        raise ConfigError(
-            "receipts are written to local folders only in this version",
-            where=f"store '{store.url}'",
-            fix="use a store on a local or mounted disk",
-        )
+    assert folder is not None
     return folder
 
 

@@ -15,7 +15,6 @@ from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import is_leftover
 from klio_dagster.store.objects import ObjectStore, check_path
 from klio_dagster.store.sources import SourceListing, SourceObject, SourcePattern, location_of
-from klio_dagster.store.store import Store
 
 FEW = 100
 """Up to so many entities, asking for each is faster than listing a thousand objects."""
@@ -49,7 +48,7 @@ def look_up_sources(
         ConfigError: the store does not let us read.
         StoreUnavailableError: it did not answer.
     """
-    listed = Store.open(pattern.root) if pattern.root else store
+    listed = store.elsewhere(pattern.root) if pattern.root else store
     paths = {e: path for e in entities if (path := _path(pattern, e)) is not None}
     root = listed.local_path("")
 

@@ -8,15 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from klio_dagster.core.ids import id_problem, unescape
-from klio_dagster.errors import ConfigError, InvalidEntityIdError
+from klio_dagster.errors import ConfigError, EntityError, InvalidEntityIdError
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
-from klio_dagster.store.store import Store
 from klio_dagster.store.url import REMOTE_SCHEMES
 
 _TOKEN = re.compile(r"(\{entity\}|\{entity:path\}|\{entity:escaped\}|\*)")
@@ -29,6 +27,8 @@ _TOKENS = {
     "*": r"[^/]*",
 }
 _FILE = "file://"
+MOST_BYTES = 2 << 30
+"""Of a recording that is not on this machine: it is held in memory, beside what it decodes to."""
 
 
 class SourceObject(NamedTuple):
@@ -171,14 +171,26 @@ class OpenedSource:
     _store: ObjectStore
     _key: str
 
-    def read(self) -> bytes:
+    def read(self, most_bytes: int = MOST_BYTES) -> bytes:
         """All its bytes.
 
+        Args:
+            most_bytes: how large it may be, where that can be asked before it is downloaded.
+
         Raises:
+            EntityError: it is larger.
             ObjectNotFoundError: it was removed since it was listed.
             ConfigError: the store does not let us read it.
             StoreUnavailableError: the store did not answer.
         """
+        if self.path is None:
+            size = self._store.head(self._key).size
+            if size > most_bytes:
+                raise EntityError(
+                    f"it has {size:,} bytes, and is downloaded whole up to {most_bytes:,}",
+                    where=self.uri,
+                    fix="cut it into shorter recordings",
+                )
         return self._store.get(self._key)
 
 
@@ -198,7 +210,7 @@ def list_sources(
         ConfigError: the store does not let us list.
         StoreUnavailableError: it did not answer.
     """
-    listed = Store.open(pattern.root) if pattern.root else store
+    listed = store.elsewhere(pattern.root) if pattern.root else store
     found: dict[str, list[ObjectInfo]] = {}
     matches_rest = pattern.expression.fullmatch
     skip, is_escaped = len(pattern.prefix), pattern.is_escaped
@@ -254,15 +266,10 @@ def open_source(store: ObjectStore, source: SourceObject) -> OpenedSource:
     scheme, separator, rest = source.path.partition("://")
     if separator and scheme in {"file", *REMOTE_SCHEMES}:
         bucket, _, key = rest.partition("/")
-        store = _store_at("/" if scheme == "file" else f"{scheme}://{bucket}")
+        store = store.elsewhere("/" if scheme == "file" else f"{scheme}://{bucket}")
     else:
         key = source.path
     return OpenedSource(store.uri(key), store.local_path(key), store, key)
-
-
-@lru_cache(maxsize=16)
-def _store_at(url: str) -> Store:
-    return Store.open(url)
 
 
 def location_of(pattern: SourcePattern, listed: ObjectStore, path: str) -> str:

@@ -1,20 +1,21 @@
 """`Store`: one class over a local folder, Google Cloud Storage, S3 or Azure."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import obstore
 from obstore import exceptions
-from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
+from obstore.store import LocalStore, MemoryStore
 
 from klio_dagster.errors import ConfigError, ObjectNotFoundError
 from klio_dagster.store import local
+from klio_dagster.store.access import Access
 from klio_dagster.store.failures import STORE_ERRORS, store_error
 from klio_dagster.store.objects import ObjectInfo, check_path, check_prefix
+from klio_dagster.store.remote import RemoteClient, read_whole, remote_client
 from klio_dagster.store.url import StoreUrl
 
 _LISTED_AT_ONCE = 1000  # what GCS, S3 and Azure answer per request
@@ -32,16 +33,30 @@ class Store:
         location: the parsed URL.
         options: obstore's settings and credentials, over those that stood in the URL. Without any,
             the environment and the machine's identity count.
+        access: options of other stores, and of this one where none are given.
     """
 
-    def __init__(self, location: StoreUrl, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        location: StoreUrl,
+        options: Mapping[str, str] | None = None,
+        access: Access | None = None,
+    ) -> None:
+        access = access or Access()
         self._location = location
         self._root = location.path
-        self._options = {**location.options, **(options or {})}
+        self._options = {**location.options, **(options or access.of(location.text))}
+        self._access = access.with_store(location.text, self._options)
+        self._others: dict[str, Store] = {}
 
     @classmethod
     def open(
-        cls, url: str, *, base: Path | None = None, options: Mapping[str, str] | None = None
+        cls,
+        url: str,
+        *,
+        base: Path | None = None,
+        options: Mapping[str, str] | None = None,
+        access: Access | None = None,
     ) -> "Store":
         """The store at a URL or path. Nothing is written and nobody is asked yet.
 
@@ -49,11 +64,12 @@ class Store:
             url: a folder, `file://`, `gs://`, `s3://`, `az://` or `memory://` (empty, its own).
             base: folder that relative paths start from; the working directory if None.
             options: obstore's settings and credentials.
+            access: options of other stores, and of this one where none are given.
 
         Raises:
             ConfigError: the URL or an option is wrong.
         """
-        store = cls(StoreUrl.parse(url, base=base), options)
+        store = cls(StoreUrl.parse(url, base=base), options, access)
         if store._root is None:
             store._client  # noqa: B018  # wrong options are found now and not in a worker
         return store
@@ -67,6 +83,24 @@ class Store:
     def options(self) -> Mapping[str, str]:
         """Settings and credentials, those of the URL included. Never print them."""
         return self._options
+
+    @property
+    def access(self) -> Access:
+        """What opens this store and others in another process."""
+        return self._access
+
+    def elsewhere(self, url: str) -> "Store":
+        """The store at another location, opened once, with what this one knows of its options.
+
+        Args:
+            url: a folder or the URL of a bucket.
+
+        Raises:
+            ConfigError: the URL or an option is wrong.
+        """
+        if url not in self._others:
+            self._others[url] = Store.open(url, access=self._access)
+        return self._others[url]
 
     def put(self, path: str, data: bytes) -> None:
         """Write or replace an object. Atomic: others see all of the bytes or none.
@@ -109,7 +143,7 @@ class Store:
         try:
             if self._root is not None:
                 return (self._root / key).read_bytes()
-            return obstore.get(self._client, key).bytes().to_bytes()
+            return read_whole(self._client, key)
         except STORE_ERRORS as error:
             raise store_error(error, self.uri(key)) from error
 
@@ -239,26 +273,19 @@ class Store:
         return f"Store({self.url!r})"
 
     @cached_property
-    def _client(self) -> AzureStore | GCSStore | LocalStore | MemoryStore | S3Store:
+    def _client(self) -> RemoteClient | LocalStore | MemoryStore:
         try:
             if self._root is not None:
                 return LocalStore(self._root, mkdir=True)
-            return self._remote_client()
+            if self.url == "memory://":
+                return MemoryStore()
+            return remote_client(self.url, self._options)
         except STORE_ERRORS as error:
             known = store_error(error, self.url)
             if self._root is not None:
                 raise known from error
             # Nobody was asked yet, so it can only be what we were told.
             raise ConfigError(known.what, known.where, "correct the store's options") from None
-
-    def _remote_client(self) -> AzureStore | GCSStore | MemoryStore | S3Store:
-        scheme, _, rest = self.url.partition("://")
-        if scheme == "memory":
-            return MemoryStore()
-        bucket, _, prefix = rest.partition("/")
-        # The options are text from a configuration; obstore checks them when they arrive.
-        classes: dict[str, Callable[..., Any]] = {"gs": GCSStore, "s3": S3Store, "az": AzureStore}
-        return classes[scheme](bucket, prefix=prefix or None, config=self._options)
 
 
 def _info(meta: "obstore.ObjectMeta") -> ObjectInfo:

@@ -200,6 +200,11 @@ class Catalogue:
         lines = self.store.get(failures_path(run_id)).splitlines()
         return [json.loads(line) for line in lines]
 
+    def summary(self, run_id: str) -> bytes | None:
+        """What a run has written of itself; it may have died before."""
+        file = self.folder / summary_path(run_id)
+        return file.read_bytes() if file.is_file() else None
+
     def _outcome(self, result: dg.ExecuteInProcessResult) -> Outcome:
         error, metadata = "", {}
         for event in result.get_step_failure_events():
@@ -212,14 +217,14 @@ class Catalogue:
             elif data.error is not None:
                 # Dagster's own error about the step comes first, then what was raised in it.
                 error = (data.error.cause or data.error).message.strip()
-        summary = self.folder / summary_path(result.run_id)
+        summary = self.summary(result.run_id)
         entries = self.instance.all_logs(result.run_id)
         return Outcome(
             run_id=result.run_id,
             success=result.success,
             error=error,
             metadata=metadata,
-            summary=json.loads(summary.read_bytes()) if summary.is_file() else None,
+            summary=json.loads(summary) if summary else None,
             log=[entry.user_message for entry in entries if entry.dagster_event is None],
         )
 

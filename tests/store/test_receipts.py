@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.errors import ConfigError, StoreUnavailableError
 from klio_dagster.store.layout import receipts_prefix
-from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.receipts import (
     ReceiptPart,
     ReceiptTail,
+    check_store,
     compact,
     compacted,
     part_receipts,
@@ -186,9 +186,9 @@ def test_a_compacted_run_is_not_read_again(store: Store) -> None:
     assert counting.asked == []
 
 
-def test_receipts_need_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="local folders only"):
-        ReceiptTail(MemoryStore(), RUN)
+def test_a_store_that_no_worker_sees_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the memory of one process"):
+        check_store(Store.open("memory://"))
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(ConfigError, match=r"receipts cannot be written \(Not a directory\)"):

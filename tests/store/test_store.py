@@ -41,7 +41,7 @@ def test_every_store_answers_the_whole_protocol(kind: type):
     assert _public(ObjectStore) <= _public(kind)
     for name in _public(ObjectStore) - {"url"}:
         ours, wanted = getattr(kind, name), getattr(ObjectStore, name)
-        assert inspect.signature(ours) == inspect.signature(wanted), name
+        assert inspect.signature(ours).parameters == inspect.signature(wanted).parameters, name
 
 
 def test_what_was_put_is_read_back(store: ObjectStore):

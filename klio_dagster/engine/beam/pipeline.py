@@ -6,7 +6,7 @@ import apache_beam as beam
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.beam.process import ProcessEntity
-from klio_dagster.store.store import Store
+from klio_dagster.engine.opened import opened_store
 
 
 def task_lines(part: str, store: str) -> Iterator[str]:
@@ -15,7 +15,7 @@ def task_lines(part: str, store: str) -> Iterator[str]:
     Raises:
         ObjectNotFoundError: the part is not there.
     """
-    yield from Store.open(store).get(part).decode().splitlines()
+    yield from opened_store(store).get(part).decode().splitlines()
 
 
 def build(pipeline: beam.Pipeline, manifest: Manifest) -> None:
