@@ -3,7 +3,7 @@
 On this machine each worker appends to its part file. In a bucket nothing can be appended, and an
 object a receipt would cost a round trip each: a worker hands its receipts to its supervisor, which
 writes many as one object. What a worker that died has finished, its supervisor knows.
-(docs/adr/0019-receipts-go-through-the-supervisor.md)
+(docs/adr/0020-receipts-go-through-the-supervisor.md)
 """
 
 from collections.abc import Callable
