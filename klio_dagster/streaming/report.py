@@ -48,7 +48,7 @@ class Report:
         self.oldest = min([*sent, *([] if self.oldest is None else [self.oldest])], default=None)
 
     @property
-    def _is_idle(self) -> bool:
+    def is_idle(self) -> bool:
         """There was nothing to do, and nothing is left to be done."""
         taken = self.taken
         came = taken.pulled or taken.accepted or taken.merged or taken.dropped or taken.dead
@@ -57,7 +57,7 @@ class Report:
 
     def __str__(self) -> str:
         taken = self.taken
-        if self._is_idle:
+        if self.is_idle:
             return "no messages, and the inbox is empty"
         parts = [f"pulled {taken.pulled:,}"]
         if self.is_full:

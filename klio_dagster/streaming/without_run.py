@@ -130,9 +130,13 @@ class WithoutRun:
             ConfigError: the topic's name is wrong, or nobody says which project it is in.
         """
         if self._telling is None:
-            group, warn = self.settings.group, self.context.log.warning
             self._telling = telling(
-                self.store, group, self.pubsub, warn=warn, job=self.job, sending=self.sending
+                self.store,
+                self.settings.group,
+                self.pubsub,
+                warn=self.context.log.warning,
+                job=self.job,
+                sending=self.sending,
             )
             self.sending = self._telling.sending
         return self._telling
