@@ -20,7 +20,7 @@ class Report:
         up_to_date: entities that needed no run.
         passed_on: messages that this tick published.
         dead: reason to how many became dead letters when they were to be passed on.
-        outbox: entities that are recorded and have still to be passed on.
+        outbox: batches, or what is left of them, that are recorded and have still to be passed on.
         requested: runs.
         depth: batches in the inbox when the tick ends.
         oldest: when the oldest message was sent that is still asked for, seconds since 1970.
