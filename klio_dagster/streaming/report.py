@@ -20,7 +20,7 @@ class Report:
         up_to_date: entities that needed no run.
         passed_on: messages that this tick published.
         dead: reason to how many became dead letters when they were to be passed on.
-        outbox: entities that are recorded and have still to be passed on.
+        outbox: batches, or what is left of them, that are recorded and have still to be passed on.
         requested: runs.
         depth: batches in the inbox when the tick ends.
         oldest: when the oldest message was sent that is still asked for, seconds since 1970.
@@ -48,7 +48,7 @@ class Report:
         self.oldest = min([*sent, *([] if self.oldest is None else [self.oldest])], default=None)
 
     @property
-    def _is_idle(self) -> bool:
+    def is_idle(self) -> bool:
         """There was nothing to do, and nothing is left to be done."""
         taken = self.taken
         came = taken.pulled or taken.accepted or taken.merged or taken.dropped or taken.dead
@@ -57,7 +57,7 @@ class Report:
 
     def __str__(self) -> str:
         taken = self.taken
-        if self._is_idle:
+        if self.is_idle:
             return "no messages, and the inbox is empty"
         parts = [f"pulled {taken.pulled:,}"]
         if self.is_full:

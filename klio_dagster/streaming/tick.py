@@ -128,10 +128,13 @@ class Tick:
         try:
             passes.pass_on_held(self.remembered.looks_at_held)
         except KlioError as error:
-            self.context.log.warning(str(error))  # what is requested is not to wait for it
+            self._warn(str(error))  # what is requested is not to wait for it
         self.remembered.sending = passes.sending
         self.report.outbox = passes.left_in_outbox()
-        self.context.log.info(str(self.report))
+        # Dagster keeps a file of each tick that logs anything, for ever; the reason for a skip it
+        # keeps with the tick.
+        if not self.report.is_idle:
+            self.context.log.info(str(self.report))
         if self.report.errors and not requests:
             # Dagster shows what it was raised from, page by page: what this says is enough.
             raise self.report.errors[0].with_traceback(None) from None
@@ -146,6 +149,9 @@ class Tick:
     @property
     def _job(self) -> JobId:
         return job_of(self.settings.group, self._subscription)
+
+    def _warn(self, line: str) -> None:
+        self.context.log.warning(line)
 
     def _ask_upstream(self, waits: Waits) -> None:
         """Ask for the inputs that runs have missed."""
@@ -175,7 +181,7 @@ class Tick:
         if room <= 0:
             self.report.is_full = True
             return
-        for letter, let_go in replays(self.store, settings.name, self.context.log.warning):
+        for letter, let_go in replays(self.store, settings.name, self._warn):
             if not intake.has_room(room, len(letter.data)) or time.monotonic() > until:
                 break  # the others come with the next tick
             intake.add(letter, let_go)
@@ -221,7 +227,7 @@ class Tick:
         try:
             asked = read_batch(self.store, batch)
         except ConfigError as error:
-            self.context.log.warning(str(error))  # it stops no other batch
+            self._warn(str(error))  # it stops no other batch
             return None
         if asked is None:
             return None

@@ -23,7 +23,7 @@ from klio_dagster.ledger.in_flight import in_flight
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.inbox import Batch
 from klio_dagster.store.kept import held_entities
-from klio_dagster.store.outbox import left_behind, published, waiting
+from klio_dagster.store.outbox import left_behind, published
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.look import Looks
 from klio_dagster.streaming.report import Report
@@ -114,13 +114,15 @@ class WithoutRun:
         return True
 
     def left_in_outbox(self) -> int:
-        """How many entities have still to be passed on, if this tick has met any.
+        """How many objects of the outbox have still to be passed on, if this tick has met any.
 
         Raises:
             ConfigError: the store does not let us read.
             StoreUnavailableError: it did not answer.
         """
-        return 0 if self._telling is None else waiting(self.store, self.settings.group.name)
+        if self._telling is None:
+            return 0
+        return len(left_behind(self.store, self.settings.group.name))
 
     @property
     def telling(self) -> Telling:
@@ -130,9 +132,13 @@ class WithoutRun:
             ConfigError: the topic's name is wrong, or nobody says which project it is in.
         """
         if self._telling is None:
-            group, warn = self.settings.group, self.context.log.warning
             self._telling = telling(
-                self.store, group, self.pubsub, warn=warn, job=self.job, sending=self.sending
+                self.store,
+                self.settings.group,
+                self.pubsub,
+                warn=self.context.log.warning,
+                job=self.job,
+                sending=self.sending,
             )
             self.sending = self._telling.sending
         return self._telling
