@@ -14,14 +14,13 @@ from klio_dagster.core.letter import Asked, Letter, TakenIn
 from klio_dagster.core.wording import counted
 from klio_dagster.defs.sending import Sending
 from klio_dagster.errors import (
-    ConfigError,
     MessageError,
     MessageRefusedError,
     PubSubError,
 )
 from klio_dagster.message import decode, encode, extended, new_message
 from klio_dagster.store.dead_letter import DeadLetter, put_all
-from klio_dagster.store.kept import held, held_entities, joined
+from klio_dagster.store.kept import held_entities, joined, readable
 from klio_dagster.store.outbox import leave, left_behind, read_outbox, rewrite
 from klio_dagster.store.removed import removed_entities
 from klio_dagster.store.store import Store
@@ -124,12 +123,8 @@ class Telling:
         """
         entity, sensor, letters = taken_in.asked.entity, taken_in.sensor, taken_in.asked.letters
         paths: list[str] = []
-        for path in self.held.get(entity, ()) if with_held else ():
-            try:
-                before = held(self.store, path)
-            except ConfigError as error:
-                self._warn(str(error))
-                continue
+        known = self.held.get(entity, ()) if with_held else ()
+        for path, before in readable(self.store, known, self._warn):
             paths.append(path)
             if before is not None:
                 letters = joined(before.asked.letters, letters)

@@ -9,7 +9,7 @@ once. `<id>` is of the batch and of the run that found the input missing.
 """
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
@@ -149,6 +149,26 @@ def held(store: ObjectStore, path: str) -> TakenIn | None:
         return TakenIn.from_line(data)
     except ValueError as error:
         raise _spoilt(store.uri(path), error) from error
+
+
+def readable(
+    store: ObjectStore, paths: Iterable[str], warn: Callable[[str], None]
+) -> Iterator[tuple[str, TakenIn | None]]:
+    """What is held at paths, None where it is gone; what is spoilt stays there, and is told of.
+
+    Args:
+        store: where they lie.
+        paths: of held messages.
+        warn: takes a line.
+
+    Raises:
+        StoreUnavailableError: the store did not answer.
+    """
+    for path in paths:
+        try:
+            yield path, held(store, path)
+        except ConfigError as error:
+            warn(str(error))
 
 
 def joined(one: tuple[Letter, ...], other: tuple[Letter, ...]) -> tuple[Letter, ...]:

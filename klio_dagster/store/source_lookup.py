@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -53,9 +54,7 @@ def look_up_sources(
     root = listed.local_path("")
 
     def found(entity: str) -> SourceObject | None:
-        # A file where a folder would have to be is no trouble here: there is no such source.
-        if root is not None and not os.path.isfile(root / paths[entity]):
-            _check_readable(root, paths[entity], listed)
+        if root is not None and not _is_file(root, paths[entity], listed):
             return None
         with suppress(ObjectNotFoundError):
             info = listed.head(paths[entity])
@@ -72,18 +71,18 @@ def look_up_sources(
     return SourceListing(listed.uri(pattern.prefix), matches, {}, {})
 
 
-def _check_readable(root: Path, path: str, store: ObjectStore) -> None:
-    """Whether a source is there cannot be seen from outside of a closed folder.
+def _is_file(root: Path, path: str, store: ObjectStore) -> bool:
+    """Whether there is such a file; from outside of a closed folder nobody can tell.
 
     Raises:
         ConfigError: a folder above it may not be entered.
     """
     try:
-        os.stat(root / path)
+        return stat.S_ISREG(os.stat(root / path).st_mode)
     except PermissionError as error:
         raise store_error(error, store.uri(path)) from error
-    except OSError:
-        return
+    except OSError:  # also a file where a folder would have to be
+        return False
 
 
 def _path(pattern: SourcePattern, entity: str) -> str | None:

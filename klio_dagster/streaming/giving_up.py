@@ -19,12 +19,11 @@ from klio_dagster.core.letter import Letter
 from klio_dagster.core.receipt import UPSTREAM_FAILED
 from klio_dagster.core.record import Tries
 from klio_dagster.defs.group import EntityGroup
-from klio_dagster.errors import ConfigError
+from klio_dagster.defs.telling import something_new
 from klio_dagster.ledger.ledger import Ledger
-from klio_dagster.message import encode, new_message
 from klio_dagster.store.dead_letter import DeadLetter, put_all
 from klio_dagster.store.given_up import GivenUp, remember
-from klio_dagster.store.kept import held
+from klio_dagster.store.kept import readable
 from klio_dagster.store.store import Store
 
 _AT_ONCE = 500
@@ -107,18 +106,12 @@ class GivingUp:
         """The entity's messages with the sensors that took them in, or one made for it."""
         found: list[tuple[str, Letter]] = []
         paths: list[str] = []
-        for path in self.held.get(entity, ()):
-            try:
-                messages = held(self.store, path)
-            except ConfigError as error:
-                self.warn(str(error))
-                continue
+        for path, messages in readable(self.store, self.held.get(entity, ()), self.warn):
             paths.append(path)
             if messages is not None:
                 found += [(messages.sensor, letter) for letter in messages.asked.letters]
         if not self.held.get(entity):  # or somebody else was faster, and there is none to be moved
-            made = encode(new_message(entity))
-            found.append(("", Letter(data=made, forward=made)))
+            found += [("", letter) for letter in something_new(entity).letters]
         return _Letters(found, paths)
 
 

@@ -53,7 +53,9 @@ class Report:
         taken = self.taken
         came = taken.pulled or taken.accepted or taken.merged or taken.dropped or taken.dead
         came = came or taken.resumed or self.asked_upstream or self.passed_on or self.dead
-        return not (came or self.up_to_date or self.requested or self.depth or self.errors)
+        return not (
+            came or self.up_to_date or self.requested or self.depth or self.outbox or self.errors
+        )
 
     def __str__(self) -> str:
         taken = self.taken
