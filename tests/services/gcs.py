@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.services.gcs_batch import batch_answer, is_batch_path
 from tests.services.gcs_json import is_json_path, json_answer
 from tests.services.gcs_objects import Buckets
 from tests.services.gcs_xml import xml_answer
@@ -29,6 +30,8 @@ class GcsServer(Server):
         if request.path == "/token":
             token = {"access_token": "x", "token_type": "Bearer", "expires_in": 3600}
             return Answer(200, json.dumps(token).encode(), "application/json")
+        if is_batch_path(request.path):
+            return batch_answer(request, self._answer)
         speak = json_answer if is_json_path(request.path) else xml_answer
         return speak(self.buckets, request)
 

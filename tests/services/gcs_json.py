@@ -19,6 +19,7 @@ from tests.services.gcs_xml import read_answer
 from tests.services.web import Answer, Request
 
 _PATH = re.compile(r"(/upload|/download)?/storage/v1/b(?:/([^/]+)(/o)?(?:/(.+))?)?")
+_COPY = re.compile(r"(.+)/(copyTo|rewriteTo)/b/([^/]+)/o/(.+)")
 _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 
@@ -42,15 +43,17 @@ def _answer(buckets: Buckets, request: Request) -> Answer:
     kind, bucket, below, name = match[1], unquote(match[2] or ""), match[3], match[4]
     conditions = {key: request.query[key] for key in CONDITIONS if key in request.query}
     if not bucket:
-        buckets.create(json.loads(request.body)["name"])
-        return _json({"kind": "storage#bucket", "name": json.loads(request.body)["name"]})
+        new = json.loads(request.body)["name"]
+        buckets.create(new)
+        return _json(_bucket(buckets, new))
     if not below:
-        buckets.objects(bucket)
-        return _json({"kind": "storage#bucket", "name": bucket, "id": bucket})
+        return _json(_bucket(buckets, bucket))
     if kind == "/upload":
         return _upload(buckets, request, bucket, conditions)
     if not name:
         return _listing(buckets, request, bucket)
+    if copied := _COPY.fullmatch(name):
+        return _copied(buckets, request, bucket, copied)
     name = unquote(name)
     if request.method == "DELETE":
         buckets.delete(bucket, name, conditions)
@@ -61,6 +64,35 @@ def _answer(buckets: Buckets, request: Request) -> Answer:
     if kind == "/download" or request.query.get("alt") == "media":
         return read_answer(found, request)
     return _json(_resource(bucket, found))
+
+
+def _bucket(buckets: Buckets, bucket: str) -> dict[str, Any]:
+    buckets.objects(bucket)
+    return {
+        "kind": "storage#bucket",
+        "id": bucket,
+        "name": bucket,
+        "projectNumber": "1234",
+        "metageneration": "1",
+        "location": "US-CENTRAL1",
+        "locationType": "region",
+        "storageClass": "STANDARD",
+        "softDeletePolicy": {"retentionDurationSeconds": "0"},
+        "etag": "CAE=",
+    }
+
+
+def _copied(buckets: Buckets, request: Request, bucket: str, match: re.Match[str]) -> Answer:
+    """A copy within one answer, however large: `rewriteTo` may take several of the real service."""
+    source = buckets.get(bucket, unquote(match[1]))
+    into, name = unquote(match[3]), unquote(match[4])
+    fields = {"contentType": source.content_type, "metadata": dict(source.metadata)}
+    conditions = {key: request.query[key] for key in CONDITIONS if key in request.query}
+    new = _resource(into, buckets.put(into, name, source.data, fields, conditions))
+    if match[2] == "copyTo":
+        return _json(new)
+    sizes = {"totalBytesRewritten": new["size"], "objectSize": new["size"]}
+    return _json({"kind": "storage#rewriteResponse", "done": True, "resource": new, **sizes})
 
 
 def _listing(buckets: Buckets, request: Request, bucket: str) -> Answer:
