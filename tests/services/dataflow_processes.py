@@ -1,0 +1,71 @@
+"""The processes of the Dataflow double: executors, their SDK workers, and what those started."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from tests.services import dataflow_executor
+
+_SDK_WORKER = "apache_beam.runners.worker.sdk_worker_main"
+
+
+def launch(folder: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Start an executor in a process group of its own; what it prints goes to `log`."""
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-P", dataflow_executor.__file__, str(folder)],
+            stdin=subprocess.PIPE,  # it ends when this process does
+            stdout=log,
+            stderr=log,
+            env=dict(environment),
+            cwd=folder,
+            start_new_session=True,
+        )
+
+
+def has_ended(executor: "subprocess.Popen[bytes]") -> bool:
+    """It runs no longer. It is not reaped, so that its number stays that of its group."""
+    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, executor.pid, flags) is not None
+
+
+def end(executor: "subprocess.Popen[bytes]") -> None:
+    """Kill an executor, its group, and what its SDK workers started in groups of their own."""
+    for process in _family(executor.pid):
+        with suppress(psutil.Error):
+            process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(executor.pid, signal.SIGKILL)
+    executor.wait()
+    assert executor.stdin
+    executor.stdin.close()
+
+
+def pids(executor: int | None) -> list[int]:
+    """Of an executor and of all that it and its children have started."""
+    return [process.pid for process in _family(executor)]
+
+
+def sdk_worker_pids(executor: int | None) -> list[int]:
+    """Of the processes that run the user's code."""
+    found: list[int] = []
+    for process in _family(executor):
+        with suppress(psutil.Error):
+            if _SDK_WORKER in process.cmdline():
+                found.append(process.pid)
+    return found
+
+
+def _family(pid: int | None) -> list[psutil.Process]:
+    if pid is None:
+        return []
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []
