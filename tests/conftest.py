@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.services.buckets",
     "tests.services.postgres",
     "tests.services.pubsub",
+    "tests.services.dataflow",
 ]
 
 # Read by Dagster or by us; a developer's own values must not change a test's result. The byte code
@@ -32,6 +33,7 @@ for name in (
     "PUBSUB_PROJECT_ID",
     "PYTHONDONTWRITEBYTECODE",
     "PYTHONWARNINGS",
+    "STORAGE_EMULATOR_HOST",
 ):
     os.environ.pop(name, None)
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"

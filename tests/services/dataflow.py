@@ -66,7 +66,7 @@ class DataflowService(Server):
         self._folder = Path(tempfile.mkdtemp(prefix="klio-dataflow-"))
         self._storage = storage
         self._returns_duplicates = returns_duplicates
-        self.jobs: list[Job] = []
+        self._jobs: list[Job] = []
         self.faults: list[JobFault] = []
         self.asked: list[tuple[str, str]] = []
         self._broken: list[Fault] = []
@@ -109,6 +109,11 @@ class DataflowService(Server):
             **more,
         }
 
+    @property
+    def jobs(self) -> list[Job]:
+        """All of them, in the order of their submission."""
+        return list(self._jobs)
+
     def job(self, name: str) -> Job:
         """The latest one of a name."""
         return [job for job in self.jobs if job.name == name][-1]
@@ -145,7 +150,7 @@ class DataflowService(Server):
                 if is_same and not job.is_over:
                     raise Refused(duplicate(job.name))
             job = Job(request, project, region, fault)
-            self.jobs.append(job)
+            self._jobs.append(job)
             thread = threading.Thread(target=work_on, args=(job, self._machines), daemon=True)
             self._threads.append(thread)
             thread.start()

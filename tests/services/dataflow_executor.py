@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
 def _run(work: dict[str, Any]) -> list[dict[str, Any]]:
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.portability.api import beam_runner_api_pb2
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
     data = _download(work["storage"], work["options"]["pipelineUrl"])
     pipeline = beam_runner_api_pb2.Pipeline.FromString(data)
@@ -82,7 +82,8 @@ def _use_processes(pipeline: Any) -> None:
     from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
     command = f"exec {sys.executable} -m apache_beam.runners.worker.sdk_worker_main"
-    process = SubprocessSDKEnvironment.from_command_string(command).to_runner_api(None)
+    made: Any = SubprocessSDKEnvironment  # its decorator hides the class from type checkers
+    process = made.from_command_string(command).to_runner_api(None)
     for environment in pipeline.components.environments.values():
         if environment.urn == common_urns.environments.DOCKER.urn:
             environment.urn, environment.payload = process.urn, process.payload

@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import psutil
 from tests.services import dataflow_executor
 
 _SDK_WORKER = "apache_beam.runners.worker.sdk_worker_main"
+_KILLED_S = 5.0
 
 
 def launch(folder: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
@@ -36,8 +38,12 @@ def has_ended(executor: "subprocess.Popen[bytes]") -> bool:
 
 
 def end(executor: "subprocess.Popen[bytes]") -> None:
-    """Kill an executor, its group, and what its SDK workers started in groups of their own."""
-    for process in _family(executor.pid):
+    """Kill an executor, its group, and what its SDK workers started in groups of their own.
+
+    It returns when they are gone, which the kernel takes a moment for.
+    """
+    family = _family(executor.pid)
+    for process in family:
         with suppress(psutil.Error):
             process.kill()
     with suppress(ProcessLookupError):
@@ -45,6 +51,9 @@ def end(executor: "subprocess.Popen[bytes]") -> None:
     executor.wait()
     assert executor.stdin
     executor.stdin.close()
+    deadline = time.monotonic() + _KILLED_S
+    while living(process.pid for process in family) and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def pids(executor: int | None) -> list[int]:
@@ -59,6 +68,16 @@ def sdk_worker_pids(executor: int | None) -> list[int]:
         with suppress(psutil.Error):
             if _SDK_WORKER in process.cmdline():
                 found.append(process.pid)
+    return found
+
+
+def living(numbers: Iterable[int]) -> list[int]:
+    """Those of these processes that run still; what is dead and not reaped yet does not."""
+    found: list[int] = []
+    for number in numbers:
+        with suppress(psutil.Error):
+            if psutil.Process(number).status() != psutil.STATUS_ZOMBIE:
+                found.append(number)
     return found
 
 

@@ -25,7 +25,10 @@ _VIEWS = ("JOB_VIEW_UNKNOWN", "JOB_VIEW_SUMMARY", "JOB_VIEW_ALL", "JOB_VIEW_DESC
 class Jobs(Protocol):
     """What a service holds, as the API sees it."""
 
-    jobs: Sequence[Job]
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """All of them, in the order of their submission."""
+        ...
 
     def submit(self, request: Mapping[str, Any], project: str, region: str) -> Job:
         """A new job, or the one this very request has made before."""
