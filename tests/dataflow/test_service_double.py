@@ -107,7 +107,7 @@ def test_a_cancelled_job_ends_with_all_its_processes(service, tmp_path):
     assert job.wait("CANCELLING") == "JOB_STATE_CANCELLING"
     assert living(pids) == []
     assert job.wait() == "JOB_STATE_CANCELLED"
-    assert len(pids) >= 2
+    assert len(pids) >= 3, "an executor, an SDK worker, and what that started"
     assert result.state == "CANCELLED"
 
 

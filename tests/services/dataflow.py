@@ -26,7 +26,7 @@ from tests.services.dataflow_account import write_key_file
 from tests.services.dataflow_faults import JobFault, Refused, duplicate
 from tests.services.dataflow_job import Job
 from tests.services.dataflow_metrics import metrics
-from tests.services.dataflow_rest import refused_answer, rest_answer, unavailable
+from tests.services.dataflow_rest import out_of_order, refused_answer, rest_answer
 from tests.services.dataflow_work import Machines, work_on
 from tests.services.faults import Fault
 from tests.services.gcs import BUCKET, GcsServer
@@ -186,7 +186,7 @@ class DataflowService(Server):
             return rest_answer(self, request)
         time.sleep(fault.delay_s)
         if fault.status is not None:
-            return refused_answer(unavailable(fault.status))
+            return refused_answer(out_of_order(fault.status))
         said = rest_answer(self, request)
         return None if fault.is_lost else said
 

@@ -15,9 +15,12 @@ import sys
 import threading
 import traceback
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
+
+import psutil
 
 DIED = (
     "Error message from worker: SDK harness sdk-0-0 disconnected. This usually means that the "
@@ -124,6 +127,9 @@ def _thread_failed(folder: Path, failed: threading.ExceptHookArgs) -> None:
 def _end_with_the_service() -> None:
     while os.read(0, 1024):
         pass
+    for process in psutil.Process().children(recursive=True):  # some have groups of their own
+        with suppress(psutil.Error):
+            process.kill()
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 

@@ -6,9 +6,11 @@ prints the id of the new job and ends; PIPELINE is the name of a function here, 
 """
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -31,14 +33,14 @@ class Count(beam.DoFn):
 
 
 class Sleep(beam.DoFn):
-    """Says that it has begun, by a file, and sleeps."""
+    """Starts a process in a group of its own, says that it has begun, by a file, and sleeps."""
 
     def __init__(self, begun: str) -> None:
         self._begun = begun
 
     def process(self, element: int):
-        with open(self._begun, "a") as file:
-            file.write(f"{element}\n")
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+        Path(self._begun).write_text("begun")
         time.sleep(600)
         yield element
 

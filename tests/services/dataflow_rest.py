@@ -69,8 +69,11 @@ def refused_answer(refusal: Refusal, project: str = "", region: str = "") -> Ans
     return _json({"error": said}, refusal.status)
 
 
-def unavailable(status: int) -> Refusal:
-    """What is said while the service is out of order."""
+def out_of_order(status: int) -> Refusal:
+    """What is said to any request while the service, or its quota of requests, is used up."""
+    if status == 429:
+        why = "Quota exceeded for quota metric 'Requests' of service 'dataflow.googleapis.com'."
+        return Refusal(429, "RESOURCE_EXHAUSTED", "rateLimitExceeded", why)
     return Refusal(status, "UNAVAILABLE", "backendError", "The service is currently unavailable.")
 
 
