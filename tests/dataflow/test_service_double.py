@@ -36,7 +36,8 @@ def storage() -> Iterator[GcsServer]:
 
 @pytest.fixture(scope="module")
 def service(storage) -> Iterator[DataflowService]:
-    with dataflow_service(storage.url, attempts=2) as service:
+    told = {"KLIO_TESTS_COUNTER": "told"}
+    with dataflow_service(storage.url, attempts=2, environment=told) as service:
         yield service
 
 
@@ -75,7 +76,7 @@ def test_a_job_that_succeeds_gives_its_counters_and_writes_to_the_bucket(service
 
     assert state == "DONE"
     found = result.metrics().query()
-    assert [(each.key.metric.name, each.committed) for each in found["counters"]] == [("seen", 3)]
+    assert [(each.key.metric.name, each.committed) for each in found["counters"]] == [("told", 3)]
     assert [each.committed.sum for each in found["distributions"]] == [6]
     used = {each.key.metric.name: each.committed for each in result.metrics().all_metrics()}
     assert used["TotalVcpuTime"] * 3840 == pytest.approx(used["TotalMemoryUsage"], abs=3840)
