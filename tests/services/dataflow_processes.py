@@ -14,6 +14,7 @@ import psutil
 from tests.services import dataflow_executor
 
 _SDK_WORKER = "apache_beam.runners.worker.sdk_worker_main"
+_MARK = "KLIO_TESTS_DATAFLOW_ATTEMPT"
 _KILLED_S = 5.0
 
 
@@ -25,7 +26,7 @@ def launch(folder: Path, environment: Mapping[str, str]) -> "subprocess.Popen[by
             stdin=subprocess.PIPE,  # it ends when this process does
             stdout=log,
             stderr=log,
-            env=dict(environment),
+            env={**environment, _MARK: str(folder)},
             cwd=folder,
             start_new_session=True,
         )
@@ -37,13 +38,14 @@ def has_ended(executor: "subprocess.Popen[bytes]") -> bool:
     return os.waitid(os.P_PID, executor.pid, flags) is not None
 
 
-def end(executor: "subprocess.Popen[bytes]") -> None:
-    """Kill an executor, its group, and what its SDK workers started in groups of their own.
+def end(executor: "subprocess.Popen[bytes]", folder: Path) -> None:
+    """Kill an executor and whatever it, its SDK workers and their children have started.
 
-    It returns when they are gone, which the kernel takes a moment for.
+    Some of it has groups of its own, some has lost its parent: what bears the folder in its
+    environment belongs to it. This returns when all are gone, for which the kernel takes a moment.
     """
-    family = _family(executor.pid)
-    for process in family:
+    everybody = [*_family(executor.pid), *_marked(str(folder))]
+    for process in everybody:
         with suppress(psutil.Error):
             process.kill()
     with suppress(ProcessLookupError):
@@ -52,7 +54,7 @@ def end(executor: "subprocess.Popen[bytes]") -> None:
     assert executor.stdin
     executor.stdin.close()
     deadline = time.monotonic() + _KILLED_S
-    while living(process.pid for process in family) and time.monotonic() < deadline:
+    while living(process.pid for process in everybody) and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
@@ -88,3 +90,12 @@ def _family(pid: int | None) -> list[psutil.Process]:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
     return []
+
+
+def _marked(folder: str) -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(_MARK) == folder:
+                found.append(process)
+    return found

@@ -115,7 +115,7 @@ def _attempted(job: Job, machines: Machines) -> str | None:
             _pause(job, _TICK_S)
     finally:
         job.executor = None
-        processes.end(executor)
+        processes.end(executor, folder)
     with suppress(FileNotFoundError):
         said: dict[str, Any] = json.loads((folder / "outcome.json").read_text())
         job.user_metrics = said.get("metrics", [])
