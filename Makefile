@@ -14,7 +14,7 @@ SETUP := .venv/.setup-$(call hash,pyproject.toml constraints.txt)-$(shell pwd | 
 DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-streaming dev test test-slow test-kill test-kill-runs test-kill-messages \
+.PHONY: help setup demo demo-streaming dev test test-slow test-engines test-kill test-kill-runs test-kill-messages \
 	test-versions lint bench bench-scale bench-streaming proto screenshots clean distclean
 
 help: ## list the commands
@@ -30,10 +30,15 @@ dev: $(SETUP) ## Dagster's UI on the same catalogue
 	@$(BIN)/klio dev
 
 test: $(SETUP) $(DEBIAN) ## all tests, on three processes: they often wait (ARGS=... goes to pytest)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not versions and not kill_long and not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not versions and not kill_long and not slow and not engines" $(ARGS)
 
 test-slow: $(SETUP) ## what takes minutes: backfills of 40 and of 1,000 entities, locations, queues, a run stopped
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+# Cold about four minutes of setting up; each part is made once, into .cache/engines.
+test-engines: $(SETUP) ## Flink with two task managers, its job server and Prism: brought once, then what runs on them
+	@$(BIN)/python -m tests.services.engine_programs
+	@$(BIN)/python -m pytest -m engines $(ARGS)
 
 # Both are gone on with when they are started again; POINT="after pull" is about messages alone.
 SEED ?= 1

@@ -54,10 +54,12 @@ def test_the_wheel_holds_the_page_of_klio_view(wheel):
     assert page <= set(wheel.namelist())
 
 
-def test_the_wheel_brings_the_command(wheel):
+def test_the_wheel_brings_the_commands(wheel):
     entry_points = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
 
-    assert "klio = klio_dagster.cli.main:main" in wheel.read(entry_points).decode()
+    said = wheel.read(entry_points).decode()
+    assert "klio = klio_dagster.cli.main:main" in said
+    assert "klio-sdk-worker = klio_dagster.engine.beam.sdk_worker:main" in said
 
 
 def test_dagster_dev_and_dg_dev_load_the_same_module_under_the_same_name():
