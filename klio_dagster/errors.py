@@ -8,11 +8,13 @@ KlioError                      what, where, how to mend
 │   └── CheckFailedError       its output broke a blocking check; carries what was found
 ├── StoreUnavailableError      mended by whoever runs the store; trying again may help
 │   └── StoreFullError         it has no room left
+├── ServiceUnavailableError    mended by whoever runs an engine's service; trying again may help
 ├── ObjectNotFoundError        mended by nobody: the store answered that it has no such object
 ├── RunError                   mended by whoever runs this: the run as a whole cannot go on
 │   ├── EntitiesInFlightError  another process is executing the same run
 │   ├── OutputRefusedError     the store takes no outputs: it is full, or closed to us
-│   └── ClaimLostError         others took this run for dead and its entities over
+│   ├── ClaimLostError         others took this run for dead and its entities over
+│   └── JobLeftError           its job elsewhere may go on, and nobody watches it any more
 ├── MessageError               mended by whoever sent the message; it is kept as a dead letter
 ├── PubSubError                mended by whoever runs Pub/Sub; carries whether trying again may help
 │   ├── MessageRefusedError    it takes every message but this one
@@ -85,6 +87,12 @@ class StoreFullError(StoreUnavailableError):
     """The store has no room left."""
 
 
+class ServiceUnavailableError(KlioError):
+    """The service that executes an engine's jobs did not answer."""
+
+    transient = True
+
+
 class ObjectNotFoundError(KlioError):
     """The store has no such object."""
 
@@ -103,6 +111,10 @@ class OutputRefusedError(RunError):
 
 class ClaimLostError(RunError):
     """Others took this run for dead and its entities over."""
+
+
+class JobLeftError(RunError):
+    """The job at a service may go on, and this run does not watch it any more."""
 
 
 class MessageError(KlioError):

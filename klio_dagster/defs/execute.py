@@ -15,6 +15,7 @@ from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.wording import counted
 from klio_dagster.defs.again import known_already
 from klio_dagster.defs.group import EntityGroup
+from klio_dagster.defs.job_log import JobLog
 from klio_dagster.defs.knowledge import Gathered
 from klio_dagster.defs.looks import looked_at, write_looks
 from klio_dagster.defs.messages import Postman, finish, outbox_of, passing_on, telling_of
@@ -22,6 +23,7 @@ from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.observations import observe_sources
 from klio_dagster.defs.passing_on import PassingOn
 from klio_dagster.defs.planning import Round, next_round, settled_round
+from klio_dagster.defs.reattach import settle_orphans
 from klio_dagster.defs.recorder import Recorder
 from klio_dagster.defs.requested import partitioned_outside, planned_partitions, wanted_by
 from klio_dagster.defs.run import Run
@@ -33,7 +35,7 @@ from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
 from klio_dagster.defs.telling import Telling
 from klio_dagster.engine.launch import carry_out
 from klio_dagster.engine.progress import Progress
-from klio_dagster.errors import LedgerError, RunError
+from klio_dagster.errors import JobLeftError, LedgerError, RunError
 from klio_dagster.ledger.adopted import adopt_store
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.internals.definitions import is_only_op, partitions_by_key
@@ -107,6 +109,7 @@ def execute(
         context.run.run_id,
         assets=keys,
         work_id=_work_id(context, group),
+        engine=str(engine["kind"]),
         seen=ledger.newest_event(touched),
         outbox=outbox_of(group, config),
     )
@@ -166,7 +169,7 @@ def _settled_if_it_breaks(run: Run, max_wait_s: float, tells: Telling) -> Summar
     """
     try:
         return _under_claim(run, max_wait_s, tells)
-    except LedgerError:  # it was waited for; the next run records what was finished
+    except (LedgerError, JobLeftError):  # the next run records what was and what will be finished
         raise
     except BaseException:
         run.confirm()
@@ -194,6 +197,7 @@ def _under_claim(run: Run, max_wait_s: float, tells: Telling) -> Summary:
     observe_sources(run.ledger, run.identity, run.group, first.gathered)
     _carry_out(run, first, summary, passing)
     # Only now, with all own work recorded, for what others hold.
+    settle_orphans(run, first.plan, watch=tell.get(_tell_nobody))
     waiting = first.plan.waiting()
     deadline = time.monotonic() + max_wait_s
     if waiting:
@@ -279,7 +283,13 @@ def _compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> 
         confirm=run.confirm,
         then=passing.recorded,
     )
-    carry_out(manifest, run.store, on_receipts=recorder.add, on_output=_print_output)
+    carry_out(
+        manifest,
+        run.store,
+        on_receipts=recorder.add,
+        on_output=_print_output,
+        on_job=JobLog(run.context, run.claim).add,
+    )
     recorder.flush()
     if progress.left:
         raise RunError(

@@ -43,8 +43,10 @@ class Liveness:
             StoreUnavailableError: the store did not answer.
         """
         states = read_claims(store)
-        claims = {state.claim.run_id: state.is_alive for state in states}
-        works = {state.claim.work_id for state in states if state.is_alive}
+        # Of an orphan only the job lives: a run has to ask for it, or nobody records what it does.
+        live = [state for state in states if state.is_alive and not state.is_orphaned]
+        claims = {state.claim.run_id: state in live for state in states}
+        works = {state.claim.work_id for state in live}
         return cls(claims, time.time(), works)
 
     def is_live(self, record: dg.RunRecord) -> bool:

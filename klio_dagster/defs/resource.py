@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from klio_dagster.defs.engines import LocalEngine
+from klio_dagster.defs.engines import Engine, LocalEngine
 from klio_dagster.defs.execute import execute
 from klio_dagster.defs.folder import project_folder
 from klio_dagster.defs.group import group_of
@@ -35,8 +35,10 @@ class KlioResource(dg.ConfigurableResource[Any]):
         default={},
         description="The same for sources elsewhere, by bucket: 's3://bucket', or 's3://' for all.",
     )
-    engine: LocalEngine = Field(
-        default_factory=LocalEngine, description="What executes the Beam pipeline."
+    engine: Engine = Field(
+        default_factory=LocalEngine,
+        discriminator="kind",
+        description="What executes the Beam pipeline.",
     )
     pubsub: PubSubConfig = Field(
         default_factory=PubSubConfig,

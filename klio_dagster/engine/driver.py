@@ -1,7 +1,8 @@
 """Driver (`python -m klio_dagster.engine.driver <manifest>`): carries out a manifest with Beam.
 
 The same entry for every engine. With `--launched` it belongs to the process that started it and
-holds its standard input: when that closes, driver and workers end.
+holds its standard input: when that closes, driver and workers of this machine end, and a job
+elsewhere goes on. With `--attach` it finds the job that another driver has submitted.
 """
 
 import argparse
@@ -16,13 +17,11 @@ from types import FrameType
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.opened import opened_store
-from klio_dagster.engine.options import local_options
-from klio_dagster.engine.running import close_pools, running_pool
+from klio_dagster.engine.options import LocalOptions, RemoteOptions, engine_options
+from klio_dagster.engine.running import close_pools, end_now, running_pool
 from klio_dagster.errors import KlioError
-from klio_dagster.store.heartbeat import Confirmation
 
 _FAILED = 1
-_ENDED = 143  # as a shell reports SIGTERM
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,13 +35,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--launched", action="store_true", help="end when the standard input closes"
     )
-    options = parser.parse_args(arguments)
+    parser.add_argument(
+        "--attach", action="store_true", help="watch the job that was submitted before"
+    )
+    parser.add_argument("--peek", action="store_true", help="only say how that job is")
+    parser.add_argument("--job", help="id of that job, where it is known")
+    parser.add_argument("--tell", type=int, help="descriptor that takes what is said of the job")
+    given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end_now)
-    if options.launched:
-        threading.Thread(target=_end_with_launcher, daemon=True).start()
     logging.basicConfig(level=logging.WARNING)
     try:
-        carry_out(Manifest.from_json(_read(options.manifest)))
+        manifest = Manifest.from_json(_read(given.manifest))
+        options = engine_options(manifest.engine)
+        if isinstance(options, RemoteOptions):
+            from klio_dagster.engine.remote.drive import How, drive
+            from klio_dagster.engine.remote.told import teller
+
+            how = How.LOOK if given.peek else How.ATTACH if given.attach else How.SUBMIT
+            drive(manifest, options, teller(given.tell), how=how, job_id=given.job)
+        else:
+            if given.launched:
+                threading.Thread(target=_end_with_launcher, daemon=True).start()
+            carry_out(manifest, options)
     except KlioError as error:
         sys.stderr.write(f"{error}\n")
         return _FAILED
@@ -51,25 +65,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def carry_out(manifest: Manifest) -> None:
-    """Compute every task of a manifest on its engine.
+def carry_out(manifest: Manifest, options: LocalOptions) -> None:
+    """Compute every task of a manifest on this machine.
 
     Raises:
-        ConfigError: the engine's options are wrong, or the store cannot be written to.
+        ConfigError: the store cannot be written to.
         KlioError: the workers cannot go on.
         RuntimeError: Beam cannot go on.
     """
-    options = local_options(manifest.engine)
     for module in manifest.install:
         import_module(module)
-    if manifest.generation:
-        store = opened_store(manifest.store)
-        confirmation = Confirmation(store, manifest.run, manifest.generation)
-        # Others may take over what a stopped launcher held; then nothing of this may be written.
-        confirmation.watch(on_lost=_exit)
-        running_pool(manifest, confirmation.wait)
-    else:
-        running_pool(manifest)  # the workers start while Beam is imported
+    running_pool(manifest)  # the workers start while Beam is imported
     from klio_dagster.engine.beam.pipeline import build
     from klio_dagster.engine.beam.runners import local_pipeline
 
@@ -105,16 +111,11 @@ def _end_with_launcher() -> None:
     """Wait for the end of standard input, then end as if told to."""
     while os.read(0, 4096):
         pass
-    _exit()
+    end_now()
 
 
 def _end_now(_signal: int, _frame: FrameType | None) -> None:
-    _exit()
-
-
-def _exit() -> None:
-    """End at once. The workers see their pipes close and end with their children."""
-    os._exit(_ENDED)
+    end_now()
 
 
 if __name__ == "__main__":

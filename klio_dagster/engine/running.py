@@ -1,15 +1,27 @@
 """The running pool of a manifest in this process, started once however often it is asked for."""
 
+import logging
+import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from threading import Lock
 
-from klio_dagster.core.manifest import Manifest
+from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.engine.clock import clock_of
+from klio_dagster.engine.finished import Finished
 from klio_dagster.engine.keeping import receipts_of
 from klio_dagster.engine.opened import opened_store
-from klio_dagster.engine.options import local_options
+from klio_dagster.engine.options import engine_options, is_remote
 from klio_dagster.engine.pool import SupervisedPool
 from klio_dagster.engine.process import WorkerProcess
+from klio_dagster.store.claims import time_at
+from klio_dagster.store.clock import passed_s
+from klio_dagster.store.heartbeat import Confirmation
+
+ENDED = 143  # as a shell reports SIGTERM
+
+_log = logging.getLogger("klio_dagster")
 
 
 class RunningPool:
@@ -17,26 +29,68 @@ class RunningPool:
 
     Args:
         manifest: the run's head.
-        confirm: returns when the run is known to hold its claim still.
 
     Raises:
         ConfigError: the engine's options are wrong, or the store cannot be written to.
     """
 
-    def __init__(self, manifest: Manifest, confirm: Callable[[], None]) -> None:
-        self._receipts = receipts_of(opened_store(manifest.store), manifest.run, confirm)
-        self.pool = SupervisedPool(
+    def __init__(self, manifest: Manifest) -> None:
+        options = engine_options(manifest.engine)
+        store = opened_store(manifest.store)
+        if options.is_remote:
+            # The manifest's was looked at on another machine: once more, for all workers of this
+            # process, so that all receipts of the run are by the store's clock.
+            manifest = replace(manifest, clock=(time_at(store), passed_s()))
+        clock = clock_of(manifest)
+        self._receipts = receipts_of(store, manifest.run, _confirming(manifest))
+        self._finished = Finished(store, manifest, clock) if options.is_remote else None
+        self._pool = SupervisedPool(
             manifest,
-            local_options(manifest.engine).workers,
+            options.workers,
             receipts=self._receipts,
-            show=_show,
-            clock=clock_of(manifest),
+            show=_log_lines if options.is_remote else _show,
+            clock=clock,
             spare=[_spare.pop() for _ in range(len(_spare))],
         )
 
+    def look(self) -> None:
+        """See what is finished already, where tasks may come a second time.
+
+        Raises:
+            ConfigError: the store does not let us read.
+            StoreUnavailableError: it did not answer.
+        """
+        if self._finished is not None:
+            self._finished.look()
+
+    def submit(self, task: Task) -> None:
+        """Have computed what is not finished of a task; blocks while many are under way.
+
+        Raises:
+            KlioError: receipts cannot be written.
+            RunError: no worker can be started.
+        """
+        if self._finished is None:
+            self._pool.submit(task)
+            return
+        left, failed = self._finished.left_of(task)
+        for receipt in failed:
+            self._receipts.write(receipt)
+        for each in left:
+            self._pool.submit(each)
+
+    def drain(self) -> None:
+        """Wait until all that was submitted has its receipts, and these are durable.
+
+        Raises:
+            KlioError: receipts cannot be written.
+            RunError: no worker can be started.
+        """
+        self._pool.drain()
+
     def close(self) -> None:
         """End the workers."""
-        self.pool.close()
+        self._pool.close()
         self._receipts.close()
 
 
@@ -44,21 +98,24 @@ class RunningPool:
 # The driver starts it before it imports Beam, since both take about as long.
 _pools: dict[str, RunningPool] = {}
 _spare: list[WorkerProcess] = []
+_lock = Lock()  # a service has a process set several DoFns up at once
 
 
-def running_pool(manifest: Manifest, confirm: Callable[[], None] = lambda: None) -> RunningPool:
+def running_pool(manifest: Manifest) -> RunningPool:
     """The pool of a manifest in this process, started by the first who asks.
 
     Args:
         manifest: the run's head.
-        confirm: returns when the run is known to hold its claim still; of the first who asks.
 
     Raises:
         ConfigError: the engine's options are wrong, or the store cannot be written to.
     """
-    if manifest.run not in _pools:
-        _pools[manifest.run] = RunningPool(manifest, confirm)
-    return _pools[manifest.run]
+    with _lock:
+        # A run may have several jobs, one after the other; a process may live through them.
+        key = f"{manifest.run} {manifest.generation} {' '.join(manifest.parts)} {manifest.clock}"
+        if key not in _pools:
+            _pools[key] = RunningPool(manifest)
+        return _pools[key]
 
 
 def keep_spare_workers(number: int) -> None:
@@ -72,6 +129,37 @@ def close_pools() -> None:
         _pools.popitem()[1].close()
 
 
+def end_now() -> None:
+    """End this process at once. The workers see their pipes close and end with their children."""
+    os._exit(ENDED)
+
+
+def _confirming(manifest: Manifest) -> Callable[[], None]:
+    """What returns when the run is known to hold its claim still.
+
+    Others may take over what it held; then nothing of this process may be written any more.
+    """
+    if not manifest.generation:
+        return _confirm_nothing
+    store = opened_store(manifest.store)
+    confirmation = Confirmation(
+        store, manifest.run, manifest.generation, needs_beats=not is_remote(manifest.engine)
+    )
+    confirmation.watch(on_lost=end_now)
+    return confirmation.wait
+
+
+def _confirm_nothing() -> None:
+    """Nobody holds a claim."""
+
+
 def _show(text: str) -> None:
     sys.stderr.write(text)
     sys.stderr.flush()
+
+
+def _log_lines(text: str) -> None:
+    """A service shows what is logged, and hardly ever what is printed."""
+    for line in text.splitlines():
+        if line.strip():
+            _log.info(line)

@@ -36,6 +36,7 @@ from klio_dagster.engine.frames import (
 from klio_dagster.engine.keeping import writes_itself
 from klio_dagster.engine.limits import OwnMemory
 from klio_dagster.engine.opened import opened_store
+from klio_dagster.engine.options import is_remote
 from klio_dagster.engine.printed import OwnOutput, PrintedCount
 from klio_dagster.engine.retry import Waits
 from klio_dagster.errors import KlioError
@@ -90,7 +91,12 @@ class Serving:
         self._printed = OwnOutput(PrintedCount(counted), pipe=2)
         self._confirmation: Confirmation | None = None
         if manifest.generation:
-            self._confirmation = Confirmation(store, manifest.run, manifest.generation)
+            self._confirmation = Confirmation(
+                store,
+                manifest.run,
+                manifest.generation,
+                needs_beats=not is_remote(manifest.engine),
+            )
             self._confirmation.watch()
         self._chain = EntityChain(
             manifest,

@@ -65,7 +65,7 @@ def fold_dead_runs(
         for state in dead:
             with settling(store, state.claim.work_id) as is_ours:
                 if is_ours:
-                    _clear_away(store, ledger, instance, state, working)
+                    clear_away(store, ledger, instance, state, working)
                     cleared.append(state)
         if len(cleared) == before:
             time.sleep(_ASK_AGAIN_S)  # another run is at it: what it records is not planned again
@@ -75,14 +75,28 @@ def fold_dead_runs(
     return [state.claim.run_id for state in cleared]
 
 
-def _clear_away(
+def clear_away(
     store: Store,
     ledger: Ledger,
     instance: dg.DagsterInstance,
     state: ClaimState,
     working: Collection[str],
 ) -> None:
-    """Record, report, free: in this order, so that a kill in between repeats it."""
+    """Record what a dead run finished, report it failed, free what it held.
+
+    In this order, so that a kill in between repeats it.
+
+    Args:
+        store: where claims and receipts lie.
+        ledger: Dagster's log.
+        instance: Dagster's.
+        state: of its claim.
+        working: ids of the runs that are not to be reported failed.
+
+    Raises:
+        StoreUnavailableError: the store did not answer.
+        LedgerError: Dagster's log cannot be written.
+    """
     claim = state.claim
     settle(store, ledger, RunIdentity.of_run(instance, claim.run_id), claim)
     if claim.run_id not in working:
@@ -134,6 +148,21 @@ def _to_be_passed_on(store: Store, claim: Claim) -> list[str]:
             done[entity].add(asset)
     passed_on = published(store, claim.work_id)
     return [e for e, assets in wanted.items() if assets <= done[e] and e not in passed_on]
+
+
+def fold_in(ledger: Ledger, run: RunIdentity, claim: Claim, receipts: Sequence[Receipt]) -> None:
+    """Record receipts of another run as they come, so far as they are news.
+
+    Args:
+        ledger: Dagster's log.
+        run: what they are recorded under.
+        claim: that they were written for.
+        receipts: of its work.
+
+    Raises:
+        LedgerError: Dagster's log cannot be written.
+    """
+    _record(ledger, run, claim, receipts)
 
 
 def _record(ledger: Ledger, run: RunIdentity, claim: Claim, receipts: Sequence[Receipt]) -> None:

@@ -43,6 +43,11 @@ class Claim:
     seen: int = 0
     outbox: str = ""
 
+    @property
+    def is_remote(self) -> bool:
+        """A job elsewhere works for it, and may go on without its launcher."""
+        return self.engine != "local"
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimState:
@@ -52,11 +57,13 @@ class ClaimState:
         claim: what is held.
         is_alive: whether it still counts.
         why: what that was concluded from, for messages.
+        is_orphaned: its launcher is gone, and its job may go on.
     """
 
     claim: Claim
     is_alive: bool
     why: str
+    is_orphaned: bool = False
 
 
 def goes_before(one: Claim, other: Claim) -> bool:

@@ -10,9 +10,10 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from threading import Lock
+from typing import Any
 from uuid import uuid4
 
 from klio_dagster.errors import (
@@ -102,6 +103,30 @@ class OpenClaim:
         """
         self._change(replace(self._claim, manifest=path))
 
+    def set_job(self, job_id: str) -> None:
+        """Name the job that works for it.
+
+        Raises:
+            ClaimLostError: others took the run for dead.
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: it did not answer.
+        """
+        self._change(replace(self._claim, job_id=job_id))
+
+    def revoke(self) -> None:
+        """Let nobody write for it any more but its own launcher, 30 s from now.
+
+        Raises:
+            ClaimLostError: others took the run for dead.
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: it did not answer.
+        """
+        claim = self._claim
+        with self._lock:
+            if self._is_held():
+                self._claim = replace(claim, generation=uuid4().hex)
+                self._store.put(claim_path(claim.work_id), encoded(self._claim))
+
     def release(self) -> None:
         """Hold nothing until it is renewed.
 
@@ -151,8 +176,8 @@ class OpenClaim:
             ClaimLostError: others took the run for dead, now or before.
         """
         if self._is_open:
-            found = generation_of(self._store, self._claim.work_id)
-            self._is_lost = found != self._claim.generation
+            found = _holder_of(self._store, self._claim.work_id)
+            self._is_lost = found != (self._claim.generation, asdict(self._claim.launcher))
             self._is_open = not self._is_lost
         if self._is_lost:
             raise ClaimLostError(
@@ -221,6 +246,30 @@ def open_claim(
     # that of the beat, which is written after. Until the claim says it, readers take the object's.
     opened.start()
     return opened
+
+
+def adopt(store: ObjectStore, state: ClaimState, monotonic: Clock = passed_s) -> OpenClaim | None:
+    """Become the launcher of a claim whose own is gone; None if it is no orphan any more.
+
+    Its job and its workers do not notice.
+
+    Args:
+        store: where it lies.
+        state: as it was read.
+        monotonic: seconds.
+
+    Raises:
+        ConfigError: the store does not let us write.
+        StoreUnavailableError: it did not answer.
+    """
+    found = claim_of(store, state.claim.work_id)
+    if found is None or found.launcher != state.claim.launcher:
+        return None
+    ours = replace(found, launcher=Process.this())
+    store.put(claim_path(ours.work_id), encoded(ours))
+    adopted = OpenClaim(store, ours, monotonic)
+    adopted.beat()
+    return adopted
 
 
 def read_claims(
@@ -302,6 +351,16 @@ def generation_of(store: ObjectStore, work_id: str) -> str | None:
         return None
 
 
+def _holder_of(store: ObjectStore, work_id: str) -> tuple[str, dict[str, Any]] | None:
+    """Generation and launcher of the claim that there is; None if there is none we can read."""
+    data = store.get_or_none(claim_path(work_id))
+    try:
+        fields = {} if data is None else json.loads(data)
+        return fields["generation"], fields["launcher"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def claim_of(store: ObjectStore, work_id: str) -> Claim | None:
     """The claim of a work; None if there is none, or none we can read.
 
@@ -329,8 +388,10 @@ def remove_claim(store: ObjectStore, work_id: str) -> None:
 
 def _state(claim: Claim, age_s: float) -> ClaimState:
     if claim.launcher.is_gone:
-        return ClaimState(claim, False, f"{claim.launcher} is gone")
-    if age_s > DEAD_AFTER_S:
-        host = claim.launcher.host
-        return ClaimState(claim, False, f"no sign of life from {host} for {age_s:.0f} s")
-    return ClaimState(claim, True, f"{claim.launcher}, seen {age_s:.0f} s ago")
+        why = f"{claim.launcher} is gone"
+    elif age_s > DEAD_AFTER_S:
+        why = f"no sign of life from {claim.launcher.host} for {age_s:.0f} s"
+    else:
+        return ClaimState(claim, True, f"{claim.launcher}, seen {age_s:.0f} s ago")
+    # Whoever wants its entities asks for its job first.
+    return ClaimState(claim, claim.is_remote, why, is_orphaned=claim.is_remote)

@@ -88,11 +88,16 @@ class Confirmation:
     the confirmation: after 30 s without one nothing may be written, and after 60 s others may take
     the run for dead.
 
+    A job at a service goes on without its launcher. There it is the claim itself that confirms:
+    whoever takes the entities over ends the job first, or gives the claim another generation and
+    waits for 30 s.
+
     Args:
         store: where the claim lies.
         work_id: names the claim.
         generation: of the claim this process writes for.
         monotonic: seconds.
+        needs_beats: its launcher has to live.
     """
 
     def __init__(
@@ -101,7 +106,10 @@ class Confirmation:
         work_id: str,
         generation: str,
         monotonic: Clock = passed_s,
+        *,
+        needs_beats: bool = True,
     ) -> None:
+        self._needs_beats = needs_beats
         self._store = store
         self._work_id = work_id
         self._generation = generation
@@ -122,6 +130,9 @@ class Confirmation:
             now = self._monotonic()
             if generation_of(self._store, self._work_id) != self._generation:
                 self.is_lost = True
+                return
+            if not self._needs_beats:
+                self._confirmed_at = now
                 return
             beat = self._store.head(beat_path(self._work_id))
             if self._beat is None:

@@ -2,13 +2,20 @@
 
 from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.engine.chain import EntityChain
-from klio_dagster.engine.launch import OnOutput, OnReceipts
+from klio_dagster.engine.driver_process import OnOutput
+from klio_dagster.engine.receiving import OnReceipts
+from klio_dagster.engine.remote.told import Tell
 from klio_dagster.store.receipts import ReceiptPart, ReceiptTail
 from klio_dagster.store.store import Store
 
 
 def carry_out(
-    manifest: Manifest, store: Store, *, on_receipts: OnReceipts, on_output: OnOutput
+    manifest: Manifest,
+    store: Store,
+    *,
+    on_receipts: OnReceipts,
+    on_output: OnOutput,
+    on_job: Tell,
 ) -> None:
     """What `engine.launch` has a driver and its workers do, one entity after the other."""
     tail = ReceiptTail(store, manifest.run)

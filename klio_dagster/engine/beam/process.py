@@ -18,7 +18,8 @@ class ProcessEntity(beam.DoFn):
 
     def setup(self) -> None:
         """Find or start the pool of this process."""
-        self._pool = running_pool(Manifest.from_json(self._head)).pool
+        self._pool = running_pool(Manifest.from_json(self._head))
+        self._pool.look()
 
     def process(self, element: str) -> None:
         """Put a task under way; its receipts may come later."""

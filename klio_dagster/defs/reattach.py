@@ -1,0 +1,189 @@
+"""Jobs whose launcher has died: watched to their end by the next run that wants what they compute.
+
+The order of the durable steps; a kill at any of them repeats what comes after:
+
+1. the claim names this process its launcher, and nobody else takes it;
+2. what the job finishes is recorded under the run that had submitted it;
+3. where the service knows of no job, the claim gets another generation and 30 s pass, after which
+   nothing can be written for it any more;
+4. that run is reported failed, and the claim is removed.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from functools import partial
+
+from klio_dagster.core.manifest import Manifest
+from klio_dagster.core.plan import Plan
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.defs.job_log import JobLog
+from klio_dagster.defs.run import Run
+from klio_dagster.engine.options import RemoteOptions, engine_options
+from klio_dagster.engine.remote.follow import Following, NoJobError
+from klio_dagster.engine.remote.told import Told
+from klio_dagster.errors import JobLeftError, KlioError, RunError
+from klio_dagster.ledger.events import RunIdentity
+from klio_dagster.ledger.in_flight import held_pairs
+from klio_dagster.ledger.resume import clear_away, fold_in
+from klio_dagster.store.claim import ClaimState
+from klio_dagster.store.claims import OpenClaim, adopt, read_claims, store_time
+from klio_dagster.store.heartbeat import CONFIRMED_FOR_S, Heartbeat
+from klio_dagster.store.settling import settling
+
+_HELD_S = 5.0  # what comes is recorded together
+
+
+def settle_orphans(
+    run: Run,
+    plan: Plan,
+    *,
+    watch: Callable[[str], None],
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """See to the jobs whose launchers have died.
+
+    Those that have ended are recorded. One that goes on is watched to its end if this run waits
+    for what it computes; else it is left to a run that does.
+
+    Args:
+        run: which has recorded all its own work.
+        plan: of that.
+        watch: takes a line for people.
+        pause: waits for some seconds.
+
+    Raises:
+        KlioError: the claim of this run is lost, or the ledger or the store do not work.
+    """
+    waiting = plan.waiting()
+    wanted = {(run.group.keys[name], entity) for entity, names in waiting.items() for name in names}
+    for state in read_claims(run.store, now=partial(store_time, run.store)):
+        if state.is_orphaned:
+            Orphan(run, state, watch, pause).settle(wanted)
+
+
+class Orphan:
+    """One claim whose launcher is gone.
+
+    Args:
+        run: the one that sees to it.
+        state: of the claim.
+        watch: takes a line for people.
+        pause: waits for some seconds.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        state: ClaimState,
+        watch: Callable[[str], None],
+        pause: Callable[[float], None],
+    ) -> None:
+        self._run, self._state, self._watch, self._pause = run, state, watch, pause
+        self._claim = state.claim
+        self._identity = RunIdentity.of_run(run.context.instance, self._claim.run_id)
+        self._held: list[Receipt] = []
+        self._held_since = 0.0
+
+    def settle(self, wanted: Collection[tuple[str, str]]) -> None:
+        """Record what its job has finished, if that has ended or is waited for.
+
+        Args:
+            wanted: asset keys and entities that the run waits for.
+
+        Raises:
+            KlioError: the claim of the run is lost, or the ledger or the store do not work.
+        """
+        manifest, options = self._manifest()
+        is_wanted = self._is_wanted(wanted)
+        if manifest is not None and options is not None and not is_wanted:
+            try:
+                state = self._following(manifest, options, _ignore).peek(self._claim.job_id)
+            except KlioError as error:
+                self._run.context.log.warning(f"{self._of()}: {error}")
+                return
+            if state is not None and not state.has_ended:
+                self._run.context.log.info(f"{self._of()} goes on ({state})")
+                return
+        with settling(self._run.store, self._claim.work_id) as is_ours:
+            adopted = adopt(self._run.store, self._state) if is_ours else None
+        if adopted is None:  # another run was faster
+            return
+        with Heartbeat(adopted) as heartbeat:
+            try:
+                self._to_its_end(adopted, manifest, options)
+            except JobLeftError as error:
+                self._run.context.log.warning(f"{self._of()}: {error}")
+                return
+            self._run.confirm()
+            heartbeat.confirm()
+        with settling(self._run.store, self._claim.work_id) as is_ours:
+            if is_ours:
+                run = self._run
+                clear_away(run.store, run.ledger, run.context.instance, self._state, ())
+
+    def _to_its_end(
+        self, adopted: OpenClaim, manifest: Manifest | None, options: RemoteOptions | None
+    ) -> None:
+        if manifest is None or options is None:  # it died before it had planned
+            return
+        line = f"watching {self._of()}"
+        self._run.context.log.info(line)
+        self._watch(line)
+        told = JobLog(self._run.context, adopted, is_own=False)
+        try:
+            self._following(manifest, options, told.add).attach(self._claim.job_id)
+        except NoJobError:
+            adopted.revoke()
+            self._pause(CONFIRMED_FOR_S)
+        except JobLeftError:
+            raise
+        except RunError as error:
+            self._run.context.log.warning(f"{self._of()}: {error}")
+        self._flush()
+
+    def _following(
+        self, manifest: Manifest, options: RemoteOptions, on_job: Callable[[Told], None]
+    ) -> Following:
+        return Following(
+            manifest,
+            self._run.store,
+            options,
+            on_receipts=self._record,
+            on_output=print,
+            on_job=on_job,
+        )
+
+    def _manifest(self) -> tuple[Manifest | None, RemoteOptions | None]:
+        """What its job carries out; nothing if it had not planned yet."""
+        path = self._claim.manifest
+        data = self._run.store.get_or_none(path) if path else None
+        if data is None:
+            return None, None
+        manifest = Manifest.from_json(data)
+        options = engine_options(manifest.engine)
+        return manifest, options if isinstance(options, RemoteOptions) else None
+
+    def _is_wanted(self, wanted: Collection[tuple[str, str]]) -> bool:
+        entities = {entity for _, entity in wanted}
+        held = held_pairs(self._run.store, self._claim, entities)
+        return any(pair in wanted for pair in held)
+
+    def _record(self, receipts: list[Receipt]) -> None:
+        self._run.confirm()
+        now = time.monotonic()
+        if not self._held:
+            self._held_since = now
+        self._held += receipts
+        if self._held and now - self._held_since >= _HELD_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        fold_in(self._run.ledger, self._identity, self._claim, held)
+
+    def _of(self) -> str:
+        return f"the {self._claim.engine} job of run {self._claim.run_id}, whose launcher is gone,"
+
+
+def _ignore(_told: Told) -> None:
+    """Nothing of it is shown."""

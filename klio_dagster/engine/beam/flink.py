@@ -1,0 +1,207 @@
+"""Jobs on an Apache Flink cluster: submitted by Beam's job server, watched and cancelled by REST.
+
+Beam's own cancel says CANCELLED and leaves the job running there (reference: beam, Flink).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from apache_beam.runners.portability.flink_runner import FlinkRunner
+from apache_beam.runners.portability.job_server import JobServer
+from apache_beam.runners.portability.portable_runner import PortableRunner
+
+from klio_dagster.core.manifest import Manifest
+from klio_dagster.engine.beam.flink_rest import FlinkRest
+from klio_dagster.engine.beam.portable import PortableJob, submitted
+from klio_dagster.engine.beam.reason import reason_of
+from klio_dagster.engine.options import FlinkOptions
+from klio_dagster.engine.remote.job import Bill, JobInfo, Look, Message, State, job_name
+from klio_dagster.errors import RunError
+
+_TO_SHOW_S = 300.0  # from Beam's job server to the cluster: it sends the jar, or builds it first
+_POLL_S = 0.2
+_STATES: Mapping[str, State] = {
+    "INITIALIZING": State.WAITING,
+    "CREATED": State.WAITING,
+    "SUSPENDED": State.WAITING,
+    "CANCELLING": State.CANCELLING,
+    "FINISHED": State.DONE,
+    "FAILED": State.FAILED,
+    "CANCELED": State.CANCELLED,
+}
+_HAS_BEGUN = ("RUNNING", "FINISHED", "INITIALIZING", "FAILED", "CANCELED")
+
+
+class Flink:
+    """Submits to a cluster, and finds jobs there by their name.
+
+    Args:
+        options: of the engine.
+        clock: monotonic, seconds.
+        pause: waits for some seconds.
+    """
+
+    def __init__(
+        self,
+        options: FlinkOptions,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._options, self._clock, self._pause = options, clock, pause
+        self._rest = FlinkRest(options.master)
+
+    def submit(self, manifest: Manifest) -> "FlinkJob":
+        """Have a manifest carried out; returns once the cluster knows the job.
+
+        Raises:
+            ConfigError: the engine's options are wrong, or the service refuses the job.
+            RunError: the job did not come to the cluster.
+            ServiceUnavailableError: it did not answer.
+        """
+        strategy = self._rest.restart_strategy()  # asked first: a cluster that is not there says so
+        before = {job["jid"] for job in self._rest.named(job_name(manifest.run))}
+        runner = PortableRunner() if self._options.job_endpoint else FlinkRunner()
+        server, result = submitted(manifest, self._more(), runner)
+        service, job_id = result._job_service, result._job_id  # noqa: SLF001 - it has no other name
+        told = PortableJob(service, JobInfo(engine="flink", id=job_id, name=""), None)
+        found = self._shown(manifest, before, told)
+        warnings = [] if strategy != "none" else [Message(_NO_RESTARTS)]
+        return FlinkJob(self._rest, self._info(manifest, found), server, warnings)
+
+    def find(self, manifest: Manifest, job_id: str | None) -> "FlinkJob | None":
+        """The job of a manifest; None if the cluster knows of none.
+
+        Raises:
+            ServiceUnavailableError: it did not answer.
+            RunError: it refuses.
+        """
+        if job_id is None:
+            named = self._rest.named(job_name(manifest.run))
+            job_id = named[0]["jid"] if named else None
+        elif self._rest.job(job_id) is None:
+            job_id = None
+        return None if job_id is None else FlinkJob(self._rest, self._info(manifest, job_id))
+
+    def _shown(self, manifest: Manifest, before: set[str], told: PortableJob) -> str:
+        """The id of the job once it shows at the cluster.
+
+        Raises:
+            RunError: it does not.
+        """
+        until = self._clock() + _TO_SHOW_S
+        where = f"engine 'flink', {self._rest.url}"
+        while self._clock() < until:
+            new = [j for j in self._rest.named(job_name(manifest.run)) if j["jid"] not in before]
+            if new:
+                return new[0]["jid"]
+            look = told.look()
+            if look.state.has_ended:
+                raise RunError(f"no job came of it: {told.error() or look.shown}", where, "mend it")
+            self._pause(_POLL_S)
+        raise RunError(
+            f"the job did not come to the cluster in {_TO_SHOW_S:g} s",
+            where,
+            "see the job server's output above",
+        )
+
+    def _info(self, manifest: Manifest, job_id: str) -> JobInfo:
+        url = f"{self._rest.url}/#/job/{job_id}/overview"
+        return JobInfo(engine="flink", id=job_id, name=job_name(manifest.run), url=url)
+
+    def _more(self) -> FlinkOptions:
+        options = self._options
+        fields: dict[str, Any] = {
+            "flink_master": options.master,
+            "parallelism": options.parallelism,
+            **({"flink_job_server_jar": options.job_server_jar} if options.job_server_jar else {}),
+            **options.pipeline_options,
+        }
+        return replace(options, pipeline_options=fields)
+
+
+_NO_RESTARTS = (
+    "the cluster restarts nothing (restart-strategy.type is none): one worker that dies fails the"
+    " whole job; set restart-strategy.type: fixed-delay there"
+)
+
+
+class FlinkJob:
+    """A job of a Flink cluster.
+
+    Args:
+        rest: the cluster.
+        info: how people find the job.
+        server: that was started for it; ended with it, the job goes on.
+        messages: to be said first.
+    """
+
+    def __init__(
+        self,
+        rest: FlinkRest,
+        info: JobInfo,
+        server: JobServer | None = None,
+        messages: list[Message] | None = None,
+    ) -> None:
+        self._rest, self._info, self._server = rest, info, server
+        self._messages = messages or []
+        self._traces: list[str] = []
+        self._failed_at = 0  # the last time, in milliseconds since 1970
+
+    @property
+    def info(self) -> JobInfo:
+        """How people find it."""
+        return self._info
+
+    def look(self) -> Look:
+        """Its state, and what is new: each failure that the cluster restarted it after.
+
+        Raises:
+            ServiceUnavailableError: the cluster did not answer.
+            RunError: it does not know the job.
+        """
+        told = self._rest.job(self._info.id)
+        if told is None:
+            raise RunError(
+                "the cluster knows it no longer",
+                where=f"Flink job {self._info.id}",
+                fix="what is done stays done: run again for the rest",
+            )
+        shown: str = told["state"]
+        messages, self._messages = self._messages, []
+        for at, trace in self._rest.failures(self._info.id):
+            if at > self._failed_at:
+                self._failed_at = at
+                self._traces.append(trace)
+                messages.append(Message(reason_of([trace]), is_error=True))
+        return Look(self._state(shown, told), shown, messages)
+
+    def cancel(self) -> None:
+        """Ask for its end.
+
+        Raises:
+            ServiceUnavailableError: the cluster did not answer.
+            RunError: it refuses.
+        """
+        self._rest.cancel(self._info.id)
+
+    def error(self) -> str:
+        """Why it failed."""
+        return reason_of(self._traces)
+
+    def bill(self) -> Bill:
+        """Nothing: a cluster of one's own costs what it costs."""
+        return Bill()
+
+    def close(self) -> None:
+        """End the job server that was started for it; the job goes on."""
+        if self._server is not None:
+            self._server.stop()
+
+    def _state(self, shown: str, told: Mapping[str, Any]) -> State:
+        if shown in _STATES:
+            return _STATES[shown]
+        # It says RUNNING while all of it waits for slots.
+        counts: Mapping[str, int] = told.get("status-counts", {})
+        return State.RUNNING if any(counts.get(each) for each in _HAS_BEGUN) else State.WAITING

@@ -1,0 +1,262 @@
+"""The run's side of a job elsewhere: submitted or found again, followed, cancelled if need be.
+
+The driver watches the job; this process follows the driver, and starts another one if that dies: the
+job goes on without either of them.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from klio_dagster.core.manifest import Manifest
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.engine.driver_process import DriverProcess, OnOutput, environment_of
+from klio_dagster.engine.frames import FrameReader
+from klio_dagster.engine.options import RemoteOptions
+from klio_dagster.engine.receiving import OnReceipts, so_far
+from klio_dagster.engine.remote.job import JobInfo, State
+from klio_dagster.engine.remote.told import Change, Ending, Told, order_cancel, told_of
+from klio_dagster.errors import (
+    ClaimLostError,
+    ConfigError,
+    JobLeftError,
+    KlioError,
+    LedgerError,
+    RunError,
+)
+from klio_dagster.store.layout import manifest_head
+from klio_dagster.store.receipts import ReceiptTail
+from klio_dagster.store.store import Store
+
+_MOST_DRIVERS = 4
+_FIX = "what is done stays done: mend the cause and run again"
+
+OnJob = Callable[[Told], None]
+
+
+class NoJobError(RunError):
+    """The service knows of no job for a manifest."""
+
+
+class Following:
+    """Follows the job of one manifest.
+
+    Args:
+        manifest: the head, which is in the store.
+        store: where the receipts come.
+        options: of the engine.
+        on_receipts: takes new receipts, in this thread; often none.
+        on_output: takes what the driver prints, a line at a time, in another thread.
+        on_job: takes what there is to say of the job, in this thread.
+        clock: monotonic, seconds.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        store: Store,
+        options: RemoteOptions,
+        *,
+        on_receipts: OnReceipts,
+        on_output: OnOutput,
+        on_job: OnJob,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._manifest, self._store, self._options = manifest, store, options
+        self._on_receipts, self._on_output, self._on_job = on_receipts, on_output, on_job
+        self._clock = clock
+        self._tail: ReceiptTail | None = ReceiptTail(store, manifest.run)
+        self._job_id: str | None = None
+        self._state = State.WAITING
+        self._ending: Ending | None = None
+        self._moved_at = clock()
+        self._is_stalled = False
+
+    def submit(self) -> None:
+        """Have the manifest carried out, and follow that to its end.
+
+        Raises:
+            as `_follow`.
+        """
+        self._follow("--launched")
+
+    def attach(self, job_id: str | None) -> None:
+        """Follow the job that was submitted for the manifest before.
+
+        Args:
+            job_id: of the job, where that is known.
+
+        Raises:
+            NoJobError: there is none.
+            as `_follow`.
+        """
+        self._job_id = job_id
+        self._follow("--attach")
+
+    def peek(self, job_id: str | None) -> State | None:
+        """The state of the job that was submitted for the manifest; None if there is none.
+
+        Args:
+            job_id: of the job, where that is known.
+
+        Raises:
+            KlioError: nobody can say.
+        """
+        self._job_id = job_id
+        try:
+            self._follow("--peek")
+        except NoJobError:
+            return None
+        return self._state
+
+    def _follow(self, how: str) -> None:
+        """Follow the job.
+
+        Raises:
+            ConfigError: the engine's options are wrong, or the service refuses the job.
+            JobLeftError: it may go on, and is not watched any more.
+            KlioError: as `on_receipts` raised it.
+            RunError: the job ended before every task had its receipts.
+        """
+        for _ in range(_MOST_DRIVERS):
+            code = self._with_driver(how)
+            if code == 0:
+                return
+            if self._ending is not None:
+                raise _error_of(self._ending)
+            how = "--attach" if how == "--launched" else how  # it was killed, the job goes on
+        raise JobLeftError(
+            f"its driver died {_MOST_DRIVERS} times, the last time with code {code}",
+            where=self._where,
+            fix="the job may go on: run again, the next run finds it",
+        )
+
+    def _with_driver(self, how: str) -> int:
+        read, write = os.pipe()
+        job = [] if self._job_id is None else ["--job", self._job_id]
+        driver = DriverProcess.start(
+            [
+                *(self._store.uri(manifest_head(self._manifest.run)), how),
+                *("--tell", str(write), *job),
+            ],
+            environment_of(self._store.access),
+            self._on_output,
+            pass_fds=[write],
+        )
+        os.close(write)
+        os.set_blocking(read, False)  # noqa: FBT003 - os has no names for it
+        try:
+            with self._cancelling_if_it_breaks(driver, FrameReader(read)) as frames:
+                self._until_it_ends(driver, frames)
+        finally:
+            driver.end()
+            os.close(read)
+        assert driver.code is not None
+        return driver.code
+
+    def _until_it_ends(self, driver: DriverProcess, frames: FrameReader) -> None:
+        is_running = True
+        while is_running:
+            is_running = not driver.has_ended()
+            self._take(frames)
+            self._on_receipts([])  # what is held is recorded, and progress is said, by the clock
+            for receipts in self._new():
+                self._moved_at = self._clock()
+                self._on_receipts(receipts)
+            self._cancel_if_stalled(driver)
+        # Everything is durable now; nobody asks a second time.
+        for receipts in self._tail.new() if self._tail else ():
+            self._on_receipts(receipts)
+
+    def _new(self) -> Iterator[list[Receipt]]:
+        return so_far(self._tail) if self._tail else iter(())
+
+    @contextmanager
+    def _cancelling_if_it_breaks(
+        self, driver: DriverProcess, frames: FrameReader
+    ) -> Iterator[FrameReader]:
+        """Whatever ends this early, an interrupt or an error, ends the job too, and waits for it.
+
+        But not where others have the job now, or where the ledger is out of order: then the claim
+        stays, and the next run records what the job finishes.
+        """
+        try:
+            yield frames
+        except (ClaimLostError, LedgerError):
+            raise
+        except BaseException as error:
+            if isinstance(error, KlioError):
+                self._tail = None  # who takes receipts can take no more of them
+            try:
+                self._cancel(driver, frames, type(error).__name__)
+            except BaseException as interrupt:
+                raise self._left("it was interrupted while its job was cancelled") from interrupt
+            raise
+
+    def _cancel(self, driver: DriverProcess, frames: FrameReader, why: str) -> None:
+        """Order the job's end, and wait for it.
+
+        Raises:
+            JobLeftError: it has not ended.
+        """
+        with suppress(OSError):
+            order_cancel(driver.orders, f"its run has ended ({why})")
+        until = self._clock() + self._options.cancel_timeout_s
+        while not driver.has_ended():
+            self._take(frames)
+            if self._clock() > until:
+                raise self._left("its job has not ended though it was cancelled")
+        self._take(frames)
+        is_over = self._ending is not None and not self._ending.may_go_on
+        if not (self._state.has_ended or is_over):
+            raise self._left("nobody says that its job has ended")
+        for receipts in self._tail.new() if self._tail else ():
+            self._on_receipts(receipts)
+
+    def _cancel_if_stalled(self, driver: DriverProcess) -> None:
+        silent_s = self._clock() - self._moved_at
+        if self._state is not State.RUNNING or silent_s <= self._options.stall_timeout_s:
+            return
+        if not self._is_stalled:
+            self._is_stalled = True
+            with suppress(OSError):
+                order_cancel(driver.orders, f"it runs, and no receipt came for {silent_s:.0f} s")
+
+    def _take(self, frames: FrameReader) -> None:
+        try:
+            said = frames.read()
+        except BlockingIOError:
+            return
+        for told in map(told_of, said or ()):
+            match told:
+                case JobInfo():
+                    self._job_id = told.id
+                case Change():
+                    if told.state is State.RUNNING and self._state is not State.RUNNING:
+                        self._moved_at = self._clock()
+                    self._state = told.state
+                case Ending():
+                    self._ending = told
+                    continue
+                case _:
+                    pass
+            self._on_job(told)
+
+    @property
+    def _where(self) -> str:
+        return f"run {self._manifest.run}"
+
+    def _left(self, what: str) -> JobLeftError:
+        return JobLeftError(
+            what, self._where, "the job may go on: run again, the next run finds it"
+        )
+
+
+def _error_of(ending: Ending) -> KlioError:
+    kinds: dict[str, type[KlioError]] = {
+        "config": ConfigError,
+        "left": JobLeftError,
+        "no_job": NoJobError,
+    }
+    return kinds.get(ending.kind, RunError)(ending.what, ending.where, ending.fix or _FIX)
