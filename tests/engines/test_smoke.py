@@ -22,6 +22,7 @@ def test_flink_with_a_job_server_of_the_driver(flink, tiny_pipeline, tmp_path):
     assert len({said["pid"] for said in found}) == 2, "on both task managers"
     (job,) = flink.rest.jobs("smoke, own job server")
     assert job["state"] == "FINISHED"
+    assert not flink.job_servers(), "the driver has taken its own down"
 
 
 def test_flink_with_a_job_server_that_was_there(flink, job_server, tiny_pipeline, tmp_path):
@@ -71,3 +72,8 @@ def test_a_killed_task_manager_takes_its_sdk_workers_with_it(
     assert workers
     assert not alive
     assert flink.rest.state(job) in {"RUNNING", "RESTARTING"}
+
+    flink.restore()
+
+    assert flink.rest.state(job) == "CANCELED"
+    assert len(flink.rest.task_managers()) == 2, "the killed one was replaced"

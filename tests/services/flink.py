@@ -137,7 +137,7 @@ class FlinkCluster:
             self.job_manager = self._start("jobmanager", _JOB_MANAGER, "768m")
             for _ in range(self._wanted):
                 self.start_task_manager(wait=False)
-            self._wait_for_slots(self._wanted * self._slots)
+            self._wait_until_registered()
         except BaseException:
             self.stop()
             raise
@@ -148,24 +148,23 @@ class FlinkCluster:
         self.stop()
 
     def start_task_manager(self, *, wait: bool = True) -> Started:
-        """One more, or one instead of a killed one; by default wait until its slots are there."""
-        before = self.rest.slots() if wait else 0
+        """One more, or one instead of a killed one; by default wait until it has registered."""
         name = f"taskmanager-{len(self.task_managers) + len(self._gone)}"
-        started = self._start(name, _TASK_MANAGER, "512m")
+        named = ("-D", f"taskmanager.resource-id={name}")
+        started = self._start(name, _TASK_MANAGER, "512m", *named)
         self.task_managers.append(started)
         if wait:
-            self._wait_for_slots(before + self._slots)
+            self._wait_until_registered()
         return started
 
     def restore(self) -> None:
         """Nothing to do, and as many task managers as in the beginning."""
+        # First those who might still submit; a driver that was killed leaves its own behind.
+        end_all(self.job_servers(), 0)
         self.rest.cancel_all()
-        # A lost one counts until it is noticed.
-        self.job_manager.wait_for(
-            lambda: self.rest.slots() <= len(self.task_managers) * self._slots, "them gone", 60.0
-        )
         while len(self.task_managers) < self._wanted:
-            self.start_task_manager()
+            self.start_task_manager(wait=False)
+        self._wait_until_registered()
 
     def kill_task_manager(self, task_manager: Started | None = None) -> Started:
         """SIGKILL a task manager, by default the first one with an SDK worker at work.
@@ -183,6 +182,12 @@ class FlinkCluster:
     def job_server(self) -> "JobServer":
         """A job server for this cluster, as a context of its own."""
         return JobServer(self)
+
+    def job_servers(self) -> list[psutil.Process]:
+        """Those that drivers have started for this cluster, one a job, and that live."""
+        url = f"http://{self.master}"  # a word of its own on no other command line
+        found = psutil.process_iter(["cmdline"])
+        return [process for process in found if url in (process.info["cmdline"] or ())]
 
     def sdk_workers(self) -> list[psutil.Process]:
         """All that live, those of killed task managers too."""
@@ -202,12 +207,9 @@ class FlinkCluster:
 
     def stop(self) -> None:
         """End everything, SDK workers included, and delete what it wrote."""
-        programs = [*self._others, *self.task_managers, *self._gone]
-        workers = self.sdk_workers()
-        # Workers first: a task manager that ends takes seconds to see that its own are gone.
-        for each in (*programs, *self._job_managers()):
+        end_all(self.job_servers(), 0)
+        for each in (*self._others, *self.task_managers, *self._gone, *self._job_managers()):
             each.stop()
-        end_all(workers, 5.0)
         self._guardian.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -220,9 +222,12 @@ class FlinkCluster:
     def _job_managers(self) -> list[Started]:
         return [self.job_manager] if hasattr(self, "job_manager") else []
 
-    def _wait_for_slots(self, number: int) -> None:
-        said = f"{number} slots"
-        self.job_manager.wait_for(lambda: self.rest.slots() >= number, said, _START_S)
+    def _wait_until_registered(self) -> None:
+        """All that live, and none that was killed: it counts until it is noticed."""
+        names = {each.name for each in self.task_managers}
+        self.job_manager.wait_for(
+            lambda: self.rest.task_managers() == names, f"there: {', '.join(names)}", _START_S
+        )
 
     def _configure(self, restarts: int, settings: Mapping[str, str]) -> None:
         strategy = {"restart-strategy.type": "none"}
@@ -248,7 +253,7 @@ class FlinkCluster:
         (self.folder / "conf" / "config.yaml").write_text("".join(lines))
         (self.folder / "log4j.properties").write_text(_LOGGING)
 
-    def _start(self, name: str, main: str, heap: str) -> Started:
+    def _start(self, name: str, main: str, heap: str, *arguments: str) -> Started:
         """One of Flink's programs; the package has no scripts that would."""
         command = [
             *(java(), f"-Xmx{heap}", "-XX:MaxMetaspaceSize=256m", "-XX:+UseSerialGC"),
@@ -256,6 +261,7 @@ class FlinkCluster:
             f"-Djava.io.tmpdir={self.folder}/tmp",
             f"-Dlog4j.configurationFile=file:{self.folder}/log4j.properties",
             *("-cp", f"{self._jars}/*", main, "--configDir", f"{self.folder}/conf"),
+            *arguments,
         ]
         return Started(name, command, self.folder, self._guardian, self._environment)
 

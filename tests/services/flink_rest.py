@@ -31,12 +31,12 @@ class FlinkRest:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"{}")
 
-    def slots(self) -> int:
-        """Of all task managers that have registered and are not known to be lost."""
+    def task_managers(self) -> set[str]:
+        """Ids of those that have registered and are not known to be lost."""
         try:
-            return self.ask("/overview")["slots-total"]
-        except OSError:
-            return 0
+            return {each["id"] for each in self.ask("/taskmanagers")["taskmanagers"]}
+        except OSError:  # there is no JobManager yet
+            return set()
 
     def jobs(self, name: str | None = None) -> list[dict[str, Any]]:
         """Overviews, newest first: `jid`, `name`, `state`, times in milliseconds."""
@@ -46,6 +46,8 @@ class FlinkRest:
 
     def find(self, name: str, within_s: float = 60.0) -> str:
         """The id of the newest job of a name: it shows up seconds after `run()` has returned.
+
+        So give each job a name of its own, or the one before may be found.
 
         Raises:
             AssertionError: there is none in time.
