@@ -72,7 +72,7 @@ class PortableOptions(RemoteOptions):
     Args:
         job_endpoint: its address, `host:port`.
         environment: how its workers are started: `process`, `docker` or `external`.
-        worker: the command of a `process`, the image of `docker`, the address of what is `external`.
+        worker: command of a `process`, image of a `docker`, address of what is `external`.
         variables: environment variables of a `process`.
     """
 
@@ -159,9 +159,10 @@ def engine_options(engine: Mapping[str, Any]) -> LocalOptions | RemoteOptions:
             where=f"engine {kind!r}",
             fix=f"it takes {', '.join(sorted(known - {'kind', 'spares'}))}",
         )
-    told = {key: value for key, value in engine.items() if value is not None}
+    told: dict[str, Any] = {"workers": usable_cores() if kind in _ON_ALL_CORES else 1}
+    told |= {key: value for key, value in engine.items() if value is not None}
     try:
-        return options(**{"workers": usable_cores() if kind in _ON_ALL_CORES else 1, **told})
+        return options(**told)
     except TypeError as error:
         raise ConfigError(str(error), where=f"engine {kind!r}", fix="add what is missing") from None
 

@@ -355,7 +355,7 @@ def _holder_of(store: ObjectStore, work_id: str) -> tuple[str, dict[str, Any]] |
     """Generation and launcher of the claim that there is; None if there is none we can read."""
     data = store.get_or_none(claim_path(work_id))
     try:
-        fields = {} if data is None else json.loads(data)
+        fields: dict[str, Any] = {} if data is None else json.loads(data)
         return fields["generation"], fields["launcher"]
     except (ValueError, KeyError, TypeError):
         return None

@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from klio_dagster.core.asset import EntityAsset
 from klio_dagster.codecs.json import Json
+from klio_dagster.core.asset import EntityAsset
 from klio_dagster.defs.engines import DataflowEngine
 from klio_dagster.defs.resource import KlioResource
 from klio_dagster.ledger.internals.definitions import is_only_op  # noqa: F401 - loads the room

@@ -4,22 +4,22 @@ import pytest
 
 from klio_dagster.engine.beam.reason import reason_of
 
-FLINK = """java.util.concurrent.ExecutionException: java.lang.RuntimeException: Error received from SDK
-\tat java.base/java.util.concurrent.CompletableFuture.reportGet(CompletableFuture.java:396)
-Caused by: java.lang.RuntimeException: Error received from SDK harness for instruction 5: Traceback (most recent call last):
+FLINK = """java.util.concurrent.ExecutionException: java.lang.RuntimeException: Error
+\tat java.base/java.util.concurrent.CompletableFuture.reportGet(CompletableFuture.java)
+Caused by: java.lang.RuntimeException: Error from SDK 5: Traceback (most recent call last):
   File "apache_beam/runners/common.py", line 1500, in process
   File "/srv/klio_dagster/engine/beam/process.py", line 29, in process
-klio_dagster.errors.RunError: run 1: 3 workers died at their start: no module named 'studio'; read what they printed
+klio_dagster.errors.RunError: run 1: 3 workers died at their start; read what they printed
 
 During handling of the above exception, another exception occurred:
 
 Traceback (most recent call last):
   File "apache_beam/runners/common.py", line 1502, in process
-RuntimeError: klio_dagster.errors.RunError: run 1: 3 workers died at their start: no module named 'studio'; read what they printed [while running 'process entity']
+RuntimeError: klio_dagster.errors.RunError: run 1: 3 workers died; read it [while running 'e']
 
 \tat java.base/java.util.concurrent.CompletableFuture.get(CompletableFuture.java:2073)
 """
-OURS = "run 1: 3 workers died at their start: no module named 'studio'; read what they printed"
+OURS = "run 1: 3 workers died; read it"
 DATAFLOW = "Workflow failed. Causes: Project p has insufficient quota(s) to execute this workflow"
 
 

@@ -44,7 +44,7 @@ def bill_of(metrics: Iterable[Any], options: DataflowOptions) -> Bill:
     return Bill(counters, round(cost, 4), options.currency)
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     """A number, as protobuf's values hold it or plain."""
-    value = getattr(value, "number_value", value)
-    return float(value) if isinstance(value, int | float) else None
+    told: object = getattr(value, "number_value", value)
+    return float(told) if isinstance(told, int | float) else None

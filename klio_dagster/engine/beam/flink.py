@@ -8,12 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from apache_beam.runners.portability.flink_runner import FlinkRunner
-from apache_beam.runners.portability.job_server import JobServer
-from apache_beam.runners.portability.portable_runner import PortableRunner
-
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.beam.flink_rest import FlinkRest
+from klio_dagster.engine.beam.own_server import flink_server
 from klio_dagster.engine.beam.portable import PortableJob, submitted
 from klio_dagster.engine.beam.reason import reason_of
 from klio_dagster.engine.options import FlinkOptions
@@ -62,13 +59,20 @@ class Flink:
         """
         strategy = self._rest.restart_strategy()  # asked first: a cluster that is not there says so
         before = {job["jid"] for job in self._rest.named(job_name(manifest.run))}
-        runner = PortableRunner() if self._options.job_endpoint else FlinkRunner()
-        server, result = submitted(manifest, self._more(), runner)
-        service, job_id = result._job_service, result._job_id  # noqa: SLF001 - it has no other name
-        told = PortableJob(service, JobInfo(engine="flink", id=job_id, name=""), None)
-        found = self._shown(manifest, before, told)
+        server, endpoint = None, self._options.job_endpoint
+        if not endpoint:
+            server = flink_server(self._options.job_server_jar, self._rest.url)
+            endpoint = server.endpoint
+        try:
+            service, job_id = submitted(manifest, self._more(), endpoint)
+            told = PortableJob(service, JobInfo(engine="flink", id=job_id, name=""), None)
+            found = self._shown(manifest, before, told)
+        finally:
+            # The cluster has the job, or never will: its server has nothing more to do.
+            if server is not None:
+                server.stop()
         warnings = [] if strategy != "none" else [Message(_NO_RESTARTS)]
-        return FlinkJob(self._rest, self._info(manifest, found), server, warnings)
+        return FlinkJob(self._rest, self._info(manifest, found), warnings)
 
     def find(self, manifest: Manifest, job_id: str | None) -> "FlinkJob | None":
         """The job of a manifest; None if the cluster knows of none.
@@ -115,7 +119,6 @@ class Flink:
         fields: dict[str, Any] = {
             "flink_master": options.master,
             "parallelism": options.parallelism,
-            **({"flink_job_server_jar": options.job_server_jar} if options.job_server_jar else {}),
             **options.pipeline_options,
         }
         return replace(options, pipeline_options=fields)
@@ -133,7 +136,6 @@ class FlinkJob:
     Args:
         rest: the cluster.
         info: how people find the job.
-        server: that was started for it; ended with it, the job goes on.
         messages: to be said first.
     """
 
@@ -141,10 +143,9 @@ class FlinkJob:
         self,
         rest: FlinkRest,
         info: JobInfo,
-        server: JobServer | None = None,
         messages: list[Message] | None = None,
     ) -> None:
-        self._rest, self._info, self._server = rest, info, server
+        self._rest, self._info = rest, info
         self._messages = messages or []
         self._traces: list[str] = []
         self._failed_at = 0  # the last time, in milliseconds since 1970
@@ -195,9 +196,7 @@ class FlinkJob:
         return Bill()
 
     def close(self) -> None:
-        """End the job server that was started for it; the job goes on."""
-        if self._server is not None:
-            self._server.stop()
+        """Nothing is held of it."""
 
     def _state(self, shown: str, told: Mapping[str, Any]) -> State:
         if shown in _STATES:

@@ -22,7 +22,7 @@ class FlinkRest:
         self.url = master if "://" in master else f"http://{master}"
         self.url = self.url.rstrip("/")
 
-    def ask(self, path: str, method: str = "GET") -> Any:
+    def ask(self, path: str, method: str = "GET") -> Any:  # noqa: ANN401 - whatever JSON there is
         """The JSON at a path; None where there is nothing.
 
         Raises:
@@ -38,7 +38,7 @@ class FlinkRest:
             if error.code == _NOT_FOUND:
                 return None
             said = " ".join(error.read(2000).decode(errors="replace").split())[:300]
-            if error.code >= 500:  # noqa: PLR2004 - HTTP's
+            if error.code >= 500:
                 raise ServiceUnavailableError(said, where, "see the JobManager's log") from error
             raise RunError(f"it refuses ({said})", where, "see the JobManager's log") from error
         except (OSError, ValueError) as error:

@@ -3,30 +3,30 @@
 import os
 import sys
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from json import dumps
 from pathlib import Path
 from threading import Thread
-from typing import Any, cast
+from typing import Any
 
 import apache_beam as beam
 import grpc
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
-from apache_beam.runners.portability.job_server import JobServer
 from apache_beam.runners.portability.portable_runner import PortableRunner
-from apache_beam.runners.portability.prism_runner import PrismRunner
 
 from klio_dagster.core.manifest import Manifest
+from klio_dagster.engine.beam.own_server import OwnServer, prism_server
 from klio_dagster.engine.beam.pipeline import build
 from klio_dagster.engine.beam.reason import reason_of
 from klio_dagster.engine.beam.sdk_worker import NAME
 from klio_dagster.engine.options import PortableOptions, PrismOptions
 from klio_dagster.engine.remote.job import Bill, JobInfo, Look, Message, State, job_name
-from klio_dagster.errors import ConfigError, KlioError, RunError, ServiceUnavailableError
+from klio_dagster.errors import ConfigError, RunError, ServiceUnavailableError
 
 _ANSWER_S = 30.0
+_NAME_OPTION = "beam:option:job_name:v1"
 _STATES: Mapping[str, State] = {
     "STOPPED": State.WAITING,
     "STARTING": State.WAITING,
@@ -60,23 +60,34 @@ class Portable:
             ConfigError: the engine's options are wrong, or the service refuses the job.
             ServiceUnavailableError: it did not answer.
         """
-        server, result = submitted(manifest, self._options, _runner_of(self._options))
-        service, job_id = result._job_service, result._job_id  # noqa: SLF001 - it has no other name
+        server = None if self._options.job_endpoint else self._own_server()
+        endpoint = server.endpoint if server else self._options.job_endpoint
+        try:
+            service, job_id = submitted(manifest, self._options, endpoint)
+        except BaseException:
+            if server:
+                server.stop()
+            raise
         return PortableJob(service, self._info(manifest, job_id), server)
 
     def find(self, manifest: Manifest, job_id: str | None) -> "PortableJob | None":
-        """The job of a manifest; None where there is none, or nobody knows its id.
+        """The job of a manifest, one that goes on first; None where there is none.
 
         Raises:
-            ServiceUnavailableError: the service did not answer.
+            RunError: the service refuses.
+            ServiceUnavailableError: it did not answer.
         """
-        if job_id is None or not self._options.job_endpoint:
+        if not self._options.job_endpoint:  # its server ended with the driver, and with it the job
             return None
-        service = beam_job_api_pb2_grpc.JobServiceStub(
-            grpc.insecure_channel(self._options.job_endpoint)
-        )
-        job = PortableJob(service, self._info(manifest, job_id), None)
-        return job if job.is_known() else None
+        service = service_at(self._options.job_endpoint)
+        found = named(service, job_name(manifest.run), self._options.kind)
+        # A service that was started anew gives old ids to new jobs: the name has to fit, too.
+        ids = [each for each in found if job_id in {None, each}]
+        return PortableJob(service, self._info(manifest, ids[0]), None) if ids else None
+
+    def _own_server(self) -> OwnServer:
+        assert isinstance(self._options, PrismOptions)
+        return prism_server(self._options.location)
 
     def _info(self, manifest: Manifest, job_id: str) -> JobInfo:
         return JobInfo(engine=self._options.kind, id=job_id, name=job_name(manifest.run))
@@ -95,7 +106,7 @@ class PortableJob:
         self,
         service: beam_job_api_pb2_grpc.JobServiceStub,
         info: JobInfo,
-        server: JobServer | None,
+        server: OwnServer | None,
     ) -> None:
         self._service, self._info, self._server = service, info, server
         self._messages: deque[Message] = deque()
@@ -106,18 +117,6 @@ class PortableJob:
     def info(self) -> JobInfo:
         """How people find it."""
         return self._info
-
-    def is_known(self) -> bool:
-        """The service knows it.
-
-        Raises:
-            ServiceUnavailableError: it did not answer.
-        """
-        try:
-            self._state()
-        except RunError:
-            return False
-        return True
 
     def look(self) -> Look:
         """Its state, and what is new.
@@ -139,7 +138,9 @@ class PortableJob:
             ServiceUnavailableError: the service did not answer.
             RunError: it does not know the job.
         """
-        self._ask("Cancel", beam_job_api_pb2.CancelJobRequest(job_id=self._info.id))
+        request = beam_job_api_pb2.CancelJobRequest(job_id=self._info.id)
+        with told_errors(self._info.engine):
+            self._service.Cancel(request, timeout=_ANSWER_S)
 
     def error(self) -> str:
         """Why it failed."""
@@ -155,14 +156,10 @@ class PortableJob:
             self._server.stop()
 
     def _state(self) -> str:
-        answer = self._ask("GetState", beam_job_api_pb2.GetJobStateRequest(job_id=self._info.id))
+        request = beam_job_api_pb2.GetJobStateRequest(job_id=self._info.id)
+        with told_errors(self._info.engine):
+            answer = self._service.GetState(request, timeout=_ANSWER_S)
         return beam_job_api_pb2.JobState.Enum.Name(answer.state)
-
-    def _ask(self, method: str, request: object) -> Any:
-        try:
-            return getattr(self._service, method)(request, timeout=_ANSWER_S)
-        except grpc.RpcError as error:
-            raise rpc_error(error, self._info.engine) from error
 
     def _listen(self) -> None:
         request = beam_job_api_pb2.JobMessagesRequest(job_id=self._info.id)
@@ -179,67 +176,87 @@ class PortableJob:
 
 
 def submitted(
-    manifest: Manifest, options: PortableOptions, runner: PortableRunner
-) -> tuple[JobServer | None, Any]:
-    """A manifest's pipeline, submitted: the job server that was started for it, and Beam's result.
+    manifest: Manifest, options: PortableOptions, endpoint: str
+) -> tuple[beam_job_api_pb2_grpc.JobServiceStub, str]:
+    """A manifest's pipeline, submitted: the service and the id of the job there.
 
     Raises:
         ConfigError: the engine's options are wrong, or the service refuses the job.
         ServiceUnavailableError: it did not answer.
     """
-    held: list[JobServer] = []
-    if not options.job_endpoint:
-        # Beam ends it when this process exits in an orderly way, which it never does.
-        make: Any = runner.default_job_server
-
-        def hold(given: PipelineOptions) -> JobServer:
-            server: JobServer = make(given)
-            held.append(server)
-            return server
-
-        cast("Any", runner).default_job_server = hold
-    fields = {**pipeline_options(manifest, options), **options.pipeline_options}
-    pipeline = beam.Pipeline(runner=runner, options=PipelineOptions(flags=[], **fields))
+    fields = {**pipeline_options(manifest, options, endpoint), **options.pipeline_options}
+    given = PipelineOptions(flags=[], **fields)
+    pipeline = beam.Pipeline(runner=PortableRunner(), options=given)
     build(pipeline, manifest)
     try:
-        result = pipeline.run()
-    except KlioError:
-        raise
-    except (grpc.RpcError, grpc.FutureTimeoutError) as error:
-        raise rpc_error(error, options.kind) from error
+        with told_errors(options.kind):
+            result: Any = pipeline.run()
     except (RuntimeError, ValueError, OSError) as error:
         raise ConfigError(
             " ".join(str(error).split())[:500] or type(error).__name__,
             where=f"engine '{options.kind}'",
             fix="mend its options, then run again",
         ) from error
-    return (held[0] if held else None), result
+    return result._job_service, result._job_id  # noqa: SLF001 - they have no other names
 
 
-def pipeline_options(manifest: Manifest, options: PortableOptions) -> dict[str, Any]:
+def service_at(endpoint: str) -> beam_job_api_pb2_grpc.JobServiceStub:
+    """The Job API at an address. Nobody is asked yet."""
+    return beam_job_api_pb2_grpc.JobServiceStub(grpc.insecure_channel(endpoint))
+
+
+def named(service: beam_job_api_pb2_grpc.JobServiceStub, name: str, kind: str) -> list[str]:
+    """Ids of the jobs of a name, those that go on first.
+
+    Raises:
+        RunError: the service refuses.
+        ServiceUnavailableError: it did not answer.
+    """
+    with told_errors(kind):
+        jobs = service.GetJobs(beam_job_api_pb2.GetJobsRequest(), timeout=_ANSWER_S).job_info
+    # Beam's SDK calls every job `job`, and says its name among the options.
+    ours = [job for job in jobs if dict(job.pipeline_options.items()).get(_NAME_OPTION) == name]
+    states = {job.job_id: beam_job_api_pb2.JobState.Enum.Name(job.state) for job in ours}
+    return sorted(states, key=lambda job_id: _STATES.get(states[job_id], State.RUNNING).has_ended)
+
+
+def pipeline_options(manifest: Manifest, options: PortableOptions, endpoint: str) -> dict[str, Any]:
     """What Beam is told of the service and its workers."""
-    fields: dict[str, Any] = {"job_name": job_name(manifest.run)}
-    if options.job_endpoint:
-        fields["job_endpoint"] = options.job_endpoint
-    fields["environment_type"] = options.environment.upper()
-    fields["environment_config"] = _environment(options)
-    if isinstance(options, PrismOptions) and options.location:
-        fields["prism_location"] = options.location
-    return fields
+    return {
+        "job_name": job_name(manifest.run),
+        "job_endpoint": endpoint,
+        "environment_type": options.environment.upper(),
+        "environment_config": _environment(options),
+    }
 
 
-def rpc_error(error: grpc.RpcError | grpc.FutureTimeoutError, kind: str) -> KlioError:
-    """What a failed call means."""
+@contextmanager
+def told_errors(kind: str) -> Generator[None]:
+    """What a failed call means, in our words.
+
+    Args:
+        kind: of the engine.
+
+    Raises:
+        RunError: the service refuses.
+        ServiceUnavailableError: it did not answer.
+    """
     where = f"engine '{kind}'"
-    code = error.code() if isinstance(error, grpc.Call) else None
-    said = error.details() if isinstance(error, grpc.Call) else None
-    what = " ".join((said or type(error).__name__).split())[:500]
-    passes = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, None}
-    if code in passes:
-        return ServiceUnavailableError(
-            f"its job service does not answer ({what})", where, "start it, or mend job_endpoint"
-        )
-    return RunError(f"its job service refuses ({what})", where, "mend that, then run again")
+    try:
+        yield
+    except (grpc.RpcError, grpc.FutureTimeoutError) as error:
+        code = error.code() if isinstance(error, grpc.Call) else None
+        said = error.details() if isinstance(error, grpc.Call) else None
+        what = " ".join((said or type(error).__name__).split())[:500]
+        if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, None}:
+            raise ServiceUnavailableError(
+                f"its job service does not answer ({what})",
+                where,
+                "start it, or mend job_endpoint",
+            ) from error
+        raise RunError(
+            f"its job service refuses ({what})", where, "mend that, then run again"
+        ) from error
 
 
 def _environment(options: PortableOptions) -> str | None:
@@ -266,9 +283,3 @@ def _own_worker() -> str:
             fix=f"install klio-dagster as a package, or set worker= to where {NAME} is",
         )
     return str(path)
-
-
-def _runner_of(options: PortableOptions) -> PortableRunner:
-    if isinstance(options, PrismOptions) and not options.job_endpoint:
-        return PrismRunner()
-    return PortableRunner()

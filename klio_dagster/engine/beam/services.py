@@ -15,6 +15,7 @@ def service_of(options: RemoteOptions) -> Service:
 
     Raises:
         ConfigError: its options are wrong.
+        ValueError: it is no engine of ours.
     """
     match options:
         case DataflowOptions():

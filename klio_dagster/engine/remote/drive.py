@@ -41,6 +41,7 @@ def drive(
 
     Raises:
         KlioError: it is not done; the launcher was told why.
+        _NoJobError: so are they that there is none.
     """
     held: list[RemoteJob] = []
     orders = Orders()

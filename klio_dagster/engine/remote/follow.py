@@ -1,13 +1,14 @@
 """The run's side of a job elsewhere: submitted or found again, followed, cancelled if need be.
 
-The driver watches the job; this process follows the driver, and starts another one if that dies: the
-job goes on without either of them.
+The driver watches the job; this process follows the driver, and starts another one if that dies:
+the job goes on without either of them.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.receipt import Receipt
@@ -119,13 +120,16 @@ class Following:
             KlioError: as `on_receipts` raised it.
             RunError: the job ended before every task had its receipts.
         """
+        code = 0
         for _ in range(_MOST_DRIVERS):
             code = self._with_driver(how)
             if code == 0:
                 return
             if self._ending is not None:
-                raise _error_of(self._ending)
+                break
             how = "--attach" if how == "--launched" else how  # it was killed, the job goes on
+        if self._ending is not None:
+            _raise(self._ending)
         raise JobLeftError(
             f"its driver died {_MOST_DRIVERS} times, the last time with code {code}",
             where=self._where,
@@ -145,7 +149,7 @@ class Following:
             pass_fds=[write],
         )
         os.close(write)
-        os.set_blocking(read, False)  # noqa: FBT003 - os has no names for it
+        os.set_blocking(read, False)
         try:
             with self._cancelling_if_it_breaks(driver, FrameReader(read)) as frames:
                 self._until_it_ends(driver, frames)
@@ -180,6 +184,11 @@ class Following:
 
         But not where others have the job now, or where the ledger is out of order: then the claim
         stays, and the next run records what the job finishes.
+
+        Raises:
+            ClaimLostError: others have it.
+            LedgerError: it is out of order.
+            JobLeftError: the job has not ended.
         """
         try:
             yield frames
@@ -253,10 +262,10 @@ class Following:
         )
 
 
-def _error_of(ending: Ending) -> KlioError:
+def _raise(ending: Ending) -> NoReturn:
     kinds: dict[str, type[KlioError]] = {
         "config": ConfigError,
         "left": JobLeftError,
         "no_job": NoJobError,
     }
-    return kinds.get(ending.kind, RunError)(ending.what, ending.where, ending.fix or _FIX)
+    raise kinds.get(ending.kind, RunError)(ending.what, ending.where, ending.fix or _FIX)
