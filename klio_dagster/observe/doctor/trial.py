@@ -173,7 +173,7 @@ def _not_there(about: About, what: str, error: KlioError) -> Finding:
 def _clock(about: About, ahead_s: float) -> Finding:
     figures = {"clock_ahead_s": round(ahead_s, 3)}
     if abs(ahead_s) <= CLOCK_S:
-        return about.ok("clock", **figures)
+        return about.ok("clock", "", **figures)
     direction = "ahead of" if ahead_s > 0 else "behind"
     said = (
         f"it is {abs(ahead_s):,.0f} s {direction} this machine: claims do not mind, but times in"
@@ -183,6 +183,12 @@ def _clock(about: About, ahead_s: float) -> Finding:
 
 
 def speed(about: About, medians_s: Mapping[str, float]) -> Finding:
+    """Whether a store answers in time.
+
+    Args:
+        about: the store.
+        medians_s: what is done there, to how many seconds it takes.
+    """
     figures = {f"{name}_ms": round(seconds * 1000, 2) for name, seconds in medians_s.items()}
     times = ", ".join(f"{name} {seconds * 1000:,.1f} ms" for name, seconds in medians_s.items())
     said = f"{times} (median of {TIMES})"
