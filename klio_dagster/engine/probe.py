@@ -25,7 +25,7 @@ def sound() -> dict[str, Any]:
         try:
             import_module(name)
             if name == "librosa":
-                import_module("librosa.feature")  # it loads its parts, and numba, only now
+                _ = import_module("librosa.feature").mfcc  # its parts, and numba, come only now
         except Exception as error:  # noqa: BLE001 - a broken library may raise anything
             found[name] = {"error": f"{type(error).__name__}: {error}"}
         else:

@@ -1,5 +1,6 @@
 """`Finding`: what a check found out about one thing, and what to do about it."""
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from klio_dagster.store.url import hide_secrets
 Figure = int | float | str | bool | None
 
 _SECRET_NAME = re.compile(r"key|secret|token|password|signature|sas|credential", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^:/@\s]*:([^@/\s]+)@")
 _LEAST_SECRET = 6  # shorter ones are no secrets, and hiding `true` would hide half of what is said
 
 
@@ -136,9 +138,14 @@ class About:
 
 
 def secrets_in(options: Mapping[str, str]) -> list[str]:
-    """The values of a store's options, or of the environment, that nobody is to see."""
+    """The values of a store's options, or of the environment, that nobody is to see.
+
+    The name of a file is none.
+    """
+    named = [value for name, value in options.items() if _SECRET_NAME.search(name)]
+    in_urls = [match[1] for value in options.values() for match in _PASSWORD.finditer(value)]
     return [
         value
-        for name, value in options.items()
-        if _SECRET_NAME.search(name) and len(value) >= _LEAST_SECRET
+        for value in (*named, *in_urls)
+        if len(value) >= _LEAST_SECRET and not os.path.exists(value)
     ]

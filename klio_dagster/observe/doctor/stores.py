@@ -33,12 +33,15 @@ def quickly(store: Store) -> Store:
     return Store.open(store.url, options={**store.options, **QUICKLY}, access=store.access)
 
 
-def look_at_store(opened: Store, measured: Measured) -> Generator[Finding]:
+def look_at_store(opened: Store, measured: Measured) -> Generator[Finding, None, bool]:
     """What the store of outputs lets us do, how fast, and what time it is there.
 
     Args:
         opened: the store.
         measured: is filled.
+
+    Returns:
+        Whether it answers at all.
 
     Raises:
         KlioError: something unexpected went wrong with the store.
@@ -47,7 +50,7 @@ def look_at_store(opened: Store, measured: Measured) -> Generator[Finding]:
     if opened.url == _IN_ONE_PROCESS:
         said = "each process has one of its own, so a run loses what its workers compute"
         yield about.fail("kind", said, "use a folder or a bucket; it is for tests")
-        return
+        return False
     store = quickly(opened)
     folder = store.local_path("")
     trial = Trial(store, about)
@@ -57,7 +60,7 @@ def look_at_store(opened: Store, measured: Measured) -> Generator[Finding]:
     listed = trial.of("list", lambda: list(islice(store.list(DOCTOR_PREFIX), _MOST_FORGOTTEN)))
     yield listed.finding
     if listed.is_down:  # the rest would only wait as long
-        return
+        return False
     made = _made_by(folder) if folder is not None else []
     try:
         yield from trial.writes(measured)
@@ -66,6 +69,7 @@ def look_at_store(opened: Store, measured: Measured) -> Generator[Finding]:
         for each in made:
             with suppress(OSError):  # it is somebody's by now
                 each.rmdir()
+    return True
 
 
 def look_at_source(store: Store, pattern: SourcePattern) -> Generator[Finding]:
