@@ -23,6 +23,7 @@ TIMES = 5
 """A time is the median of so many."""
 
 _OLD_S = 3600.0
+_NOT_FOUND = "status code: 404"
 
 
 class Measured:
@@ -69,7 +70,7 @@ class Trial:
             value = do()
         except StoreForbiddenError as error:
             remedy = needed(self._store.url, what) or error.fix
-            return Step(about.fail(what, f"not permitted: {error.what}", remedy))
+            return Step(about.fail(what, f"not permitted: {_plain(error.what)}", remedy))
         except KlioError as error:
             return Step(_not_there(about, what, error), is_down=True)
         return Step(about.ok(what), value)
@@ -164,10 +165,16 @@ class Trial:
 
 
 def _not_there(about: About, what: str, error: KlioError) -> Finding:
-    remedy = error.fix
-    if isinstance(error, ObjectNotFoundError) or "NoSuchBucket" in error.what:
-        remedy = "create the bucket, or correct its name"
-    return about.fail(what, error.what, remedy)
+    said = _plain(error.what)
+    # A listing says in a general error that there is nothing to list.
+    is_missing = isinstance(error, ObjectNotFoundError) or _NOT_FOUND in said
+    remedy = "create the bucket, or correct its name" if is_missing else error.fix
+    return about.fail(what, said, remedy)
+
+
+def _plain(said: str) -> str:
+    """Without the beginning of the XML that the server answered with."""
+    return said.partition(": <?xml")[0]
 
 
 def _clock(about: About, ahead_s: float) -> Finding:
