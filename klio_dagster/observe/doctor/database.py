@@ -172,8 +172,8 @@ def _disk(about: About, home: Path) -> Finding:
 
 
 def _installed() -> dict[str, str]:
-    found = {"dagster": dg.__version__}
-    for name in ("dagster-webserver", "dagster-postgres", "dagster-gcp"):
+    found: dict[str, str] = {}
+    for name in ("dagster", "dagster-webserver", "dagster-postgres", "dagster-gcp"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
