@@ -3,12 +3,13 @@
 import gc
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -39,6 +40,7 @@ class ProjectGroup:
         keys: their asset keys.
         partitioned: keys of the outside assets that have the group's partitions.
         store: where the group's outputs lie.
+        engine: what computes them, as a manifest says it.
         pubsub: where its messages come from and go to.
         location: the code location it is defined in.
     """
@@ -48,6 +50,7 @@ class ProjectGroup:
     keys: Sequence[str]
     partitioned: Collection[str]
     store: Store
+    engine: Mapping[str, Any]
     pubsub: KlioPubSubResource
     location: launching.Location
 
@@ -94,12 +97,21 @@ class Project:
         return names[0]
 
 
+OpenInstance = Callable[[Path], AbstractContextManager[dg.DagsterInstance]]
+"""Opens Dagster's instance, of a home that the environment names."""
+
+
+def _opened(_home: Path) -> AbstractContextManager[dg.DagsterInstance]:
+    return dg.DagsterInstance.get()
+
+
 @contextmanager
-def open_project(select: str | None) -> Iterator[Project]:
+def open_project(select: str | None, open_instance: OpenInstance = _opened) -> Iterator[Project]:
     """The project of the working directory, which becomes its folder.
 
     Args:
         select: Dagster's asset selection; all entity assets when None.
+        open_instance: for who goes on without one.
 
     Raises:
         ConfigError: there is no project, it cannot be loaded, or nothing is selected.
@@ -111,7 +123,7 @@ def open_project(select: str | None) -> Iterator[Project]:
     sys.path.insert(1, str(folder))
     with ExitStack() as stack:
         with one_line(f"DAGSTER_HOME '{home}'", "mend its dagster.yaml"):
-            instance = stack.enter_context(dg.DagsterInstance.get())
+            instance = stack.enter_context(open_instance(home))
         with printed_to_stderr():
             with loading(folder):
                 locations = list(launching.load_locations(workspace_of(folder), folder / WORKSPACE))
@@ -157,6 +169,7 @@ def _groups(
                 keys=[group.keys[name] for name in names],
                 partitioned=partitioned_outside(group, partitions),
                 store=resource.open_store(folder),
+                engine=resource.engine.to_manifest(),
                 pubsub=resource.pubsub,
                 location=location,
             )

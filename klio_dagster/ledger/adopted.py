@@ -30,10 +30,29 @@ def adopt_store(
         ConfigError: the store has outputs that another instance knows, and this one knows nothing;
             or the instance knows outputs that lie elsewhere.
     """
-    ours = instance_id(instance)
+    if is_to_be_adopted(store, instance, keys, allow_new=allow_new):
+        store.put(LEDGER_PATH, json.dumps({"instance": instance_id(instance)}).encode() + b"\n")
+
+
+def is_to_be_adopted(
+    store: Store, instance: dg.DagsterInstance, keys: Sequence[str], *, allow_new: bool = False
+) -> bool:
+    """Whether the next run has the store remember the instance, and not another one or none.
+
+    Nothing is written.
+
+    Args:
+        store: where the outputs lie.
+        instance: Dagster's.
+        keys: of the assets that are to run.
+        allow_new: start over with an empty ledger.
+
+    Raises:
+        ConfigError: that run would refuse to.
+    """
     theirs = _remembered(store)
-    if theirs == ours:
-        return
+    if theirs == instance_id(instance):
+        return False
     if theirs is not None and keys and not allow_new and _knows_nothing(instance, keys):
         raise ConfigError(
             "its outputs are recorded in another Dagster instance, and this one is empty",
@@ -44,7 +63,7 @@ def adopt_store(
         )
     if theirs is None and not allow_new:
         _check_outputs_are_there(store, instance, keys)
-    store.put(LEDGER_PATH, json.dumps({"instance": ours}).encode() + b"\n")
+    return True
 
 
 def check_store_is_ours(store: Store, instance: dg.DagsterInstance) -> None:

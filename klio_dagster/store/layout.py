@@ -15,6 +15,7 @@ _klio/waiting/<asset>/<id>/<escaped entity id>   messages whose input was asked 
 _klio/waiting/+unasked/<sensor>/<id>.jsonl       the same, before it was
 _klio/dead-letter/<group>/<letter id>.json       messages nobody will try again by himself
 _klio/replay/<sensor>/<letter id>.json           dead letters on their way back
+_klio/doctor/<id>/<name>                         written by `klio doctor`, and removed at once
 
 A work id is the run's id, with the group's name where one run computes several groups.
 """
@@ -40,6 +41,7 @@ GIVEN_UP_PREFIX = f"{OWN_FOLDER}/given-up/"
 OUTBOX_PREFIX = f"{OWN_FOLDER}/outbox/"
 PUBLISHED_PREFIX = f"{OWN_FOLDER}/published/"
 REPLAY_PREFIX = f"{OWN_FOLDER}/replay/"
+DOCTOR_PREFIX = f"{OWN_FOLDER}/doctor/"
 UNASKED_PREFIX = f"{WAITING_PREFIX}+unasked/"  # no asset is called so
 
 _ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
@@ -268,6 +270,11 @@ def dead_letter_prefix(group: str) -> str:
 def replay_prefix(sensor: str) -> str:
     """Folder of the dead letters that a sensor is to take in again."""
     return f"{REPLAY_PREFIX}{_checked(sensor)}/"
+
+
+def doctor_path(look_id: str, name: str) -> str:
+    """An object that is written to see whether that is possible, and removed at once."""
+    return f"{DOCTOR_PREFIX}{_checked(look_id)}/{name}"
 
 
 def removed_path(entity_id: str) -> str:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import grpc
+from google.iam.v1 import iam_policy_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1.types import pubsub
@@ -16,7 +17,16 @@ from grpc_status import rpc_status
 from klio_dagster.pubsub.settings import Settings
 
 _METHODS = {
-    "google.pubsub.v1.Publisher": {"Publish": (pubsub.PublishRequest, pubsub.PublishResponse)},
+    "google.pubsub.v1.Publisher": {
+        "Publish": (pubsub.PublishRequest, pubsub.PublishResponse),
+        "GetTopic": (pubsub.GetTopicRequest, pubsub.Topic),
+    },
+    "google.iam.v1.IAMPolicy": {
+        "TestIamPermissions": (
+            iam_policy_pb2.TestIamPermissionsRequest,
+            iam_policy_pb2.TestIamPermissionsResponse,
+        ),
+    },
     "google.pubsub.v1.Subscriber": {
         "Pull": (pubsub.PullRequest, pubsub.PullResponse),
         "Acknowledge": (pubsub.AcknowledgeRequest, None),
@@ -78,8 +88,12 @@ class ScriptedPubSub:
         self._server.stop(grace=None).wait()
 
     @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
     def settings(self) -> Settings:
-        return Settings("my-project", emulator_host=f"127.0.0.1:{self.port}")
+        return Settings("my-project", emulator_host=self.host)
 
     def script(self, method: str, answers: Sequence[object]) -> None:
         """What the next calls of a method get."""
@@ -96,6 +110,9 @@ class ScriptedPubSub:
 
         return grpc.unary_unary_rpc_method_handler(
             answer,
-            request_deserializer=request_type.deserialize,
-            response_serializer=getattr(response_type, "serialize", Empty.SerializeToString),
+            # Google's wrappers and plain protobufs have different words for it.
+            request_deserializer=getattr(request_type, "deserialize", None)
+            or request_type.FromString,
+            response_serializer=getattr(response_type, "serialize", None)
+            or (response_type or Empty).SerializeToString,
         )
