@@ -227,7 +227,8 @@ def _holders(run: Run, planned: Round) -> str:
 def _carry_out(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> None:
     """Compute and record one round."""
     before = set(summary.failed_pairs)
-    failures = planned_failures(planned.plan, run.group, planned.gathered, run.work_id, time.time)
+    clock = run.claim.clock
+    failures = planned_failures(planned.plan, run.group, planned.gathered, run.work_id, clock)
     # While the claim still holds every entity: nobody makes anything newer than what is copied,
     # nor takes an entity down whose failure would be recorded after it.
     run.confirm()
@@ -291,17 +292,16 @@ def _compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> 
 
 def _written(run: Run, plan: Plan, gathered: Gathered) -> tuple[Manifest, int] | None:
     """The manifest of what is to be computed, or checked again, and of how many outputs."""
-    claim = run.claim.claim
     if run.looked_at:
         entities = gathered.request.entities
         manifest, outputs = write_looks(
-            run.store, claim, run.engine, run.group, run.looked_at, entities, run.ledger
+            run.store, run.claim, run.engine, run.group, run.looked_at, entities, run.ledger
         )
         return (manifest, outputs) if outputs else None
     outputs = sum(1 for _ in plan.pairs(Decision.RUN))
     if not outputs:
         return None
-    return write_manifest(run.store, claim, run.engine, plan, run.group, gathered), outputs
+    return write_manifest(run.store, run.claim, run.engine, plan, run.group, gathered), outputs
 
 
 def _nobody(_progress: Progress) -> None:

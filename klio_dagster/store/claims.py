@@ -22,7 +22,7 @@ from klio_dagster.errors import (
     StoreForbiddenError,
 )
 from klio_dagster.store.claim import Claim, ClaimState, encoded, order, parsed
-from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped
+from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped, wall_clock_from
 from klio_dagster.store.layout import (
     CLOCK_PATH,
     OPEN_PREFIX,
@@ -43,6 +43,7 @@ class OpenClaim:
     def __init__(self, store: ObjectStore, claim: Claim, monotonic: Clock = passed_s) -> None:
         self._store = store
         self._monotonic = monotonic
+        self._clock: Clock | None = None
         self._claim = claim
         self._assets = claim.assets
         self._lock = Lock()
@@ -54,6 +55,11 @@ class OpenClaim:
     def claim(self) -> Claim:
         """What is held now."""
         return self._claim
+
+    @property
+    def clock(self) -> Clock:
+        """Seconds since 1970 by the store's clock, looked at once: what the run records is by it."""
+        return self._clock or time.time
 
     def beat(self) -> float:
         """Say that the run lives. Does nothing once the claim is closed.
@@ -83,6 +89,9 @@ class OpenClaim:
             StoreUnavailableError: it did not answer.
         """
         now = self.beat()
+        if self._clock is None:
+            at = time.time() if self._store.local_path("") is not None else now
+            self._clock = wall_clock_from(at, self._monotonic(), self._monotonic)
         claims = [state.claim for state in read_claims(self._store, now=now)]
         ours = self._claim.generation
         # Ours until now: that of its object, which readers take as long as it says none itself.
