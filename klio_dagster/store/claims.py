@@ -58,7 +58,7 @@ class OpenClaim:
 
     @property
     def clock(self) -> Clock:
-        """Seconds since 1970 by the store's clock, looked at once: what the run records is by it."""
+        """Seconds since 1970 by the store's clock, seen once: what a run records is by it."""
         return self._clock or time.time
 
     def beat(self) -> float:

@@ -50,6 +50,9 @@ def _taken(store: ObjectStore, work_id: str, ours: bytes, monotonic: Clock) -> i
     """
     number = 0
     while not store.put_if_absent(settling_path(work_id, number), ours):
+        # The answer to a second try, when that to the first was lost.
+        if store.get_or_none(settling_path(work_id, number)) == ours:
+            return number
         if not _is_abandoned(store, settling_path(work_id, number), monotonic):
             return None
         number += 1
