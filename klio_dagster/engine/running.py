@@ -1,7 +1,6 @@
 """The running pool of a manifest in this process, started once however often it is asked for."""
 
 import sys
-from collections.abc import Callable
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.clock import clock_of
@@ -10,6 +9,7 @@ from klio_dagster.engine.opened import opened_store
 from klio_dagster.engine.options import local_options
 from klio_dagster.engine.pool import SupervisedPool
 from klio_dagster.engine.process import WorkerProcess
+from klio_dagster.store.objects import TimeLeft
 
 
 class RunningPool:
@@ -23,7 +23,7 @@ class RunningPool:
         ConfigError: the engine's options are wrong, or the store cannot be written to.
     """
 
-    def __init__(self, manifest: Manifest, confirm: Callable[[], None]) -> None:
+    def __init__(self, manifest: Manifest, confirm: TimeLeft) -> None:
         self._receipts = receipts_of(opened_store(manifest.store), manifest.run, confirm)
         self.pool = SupervisedPool(
             manifest,
@@ -46,7 +46,7 @@ _pools: dict[str, RunningPool] = {}
 _spare: list[WorkerProcess] = []
 
 
-def running_pool(manifest: Manifest, confirm: Callable[[], None] = lambda: None) -> RunningPool:
+def running_pool(manifest: Manifest, confirm: TimeLeft = lambda: None) -> RunningPool:
     """The pool of a manifest in this process, started by the first who asks.
 
     Args:

@@ -19,20 +19,16 @@ from klio_dagster.errors import (
     ClaimLostError,
     EntitiesInFlightError,
     ObjectNotFoundError,
-    StoreForbiddenError,
 )
 from klio_dagster.store.claim import Claim, ClaimState, encoded, order, parsed
-from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped, wall_clock_from
-from klio_dagster.store.layout import (
-    CLOCK_PATH,
-    OPEN_PREFIX,
-    beat_path,
-    claim_path,
-)
+from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped, time_at, wall_clock_from
+from klio_dagster.store.clock import store_time as store_time
+from klio_dagster.store.layout import OPEN_PREFIX, beat_path, claim_path
 from klio_dagster.store.objects import ObjectStore
 from klio_dagster.store.processes import Process
 
 DEAD_AFTER_S = 60.0
+WRITTEN_BY_S = 55.0  # of silence; before others take over, and their clock may be a second fast
 
 _CLAIM_FILE = claim_path("x").rpartition("/")[2]
 
@@ -44,6 +40,7 @@ class OpenClaim:
         self._store = store
         self._monotonic = monotonic
         self._clock: Clock | None = None
+        self._beaten_at = monotonic()
         self._claim = claim
         self._assets = claim.assets
         self._lock = Lock()
@@ -74,10 +71,12 @@ class OpenClaim:
         """
         path = beat_path(self._claim.work_id)
         with self._lock:
+            now = self._monotonic()
             if not self._is_held():
                 return time.time()
             self._beats += 1  # another content each time: some stores tell changes by that
             self._store.put(path, stamped({"beat": self._beats}, self._monotonic))
+            self._beaten_at = now
         return self._store.head(path).modified.timestamp()
 
     def start(self) -> None:
@@ -145,13 +144,18 @@ class OpenClaim:
             self._is_open = False
 
     def _change(self, claim: Claim) -> None:
+        if self._left_s() < WRITTEN_BY_S / 2:
+            self.beat()
         with self._lock:
-            # Written unasked, a claim that others have cleared away would be there again, and its
-            # run would go on beside the one that took its entities over.
+            # Written unasked or late, a claim that others have cleared away would be there again,
+            # and its run would go on beside the one that took its entities over.
             is_held = self._is_held()
             self._claim = claim
             if is_held:
-                self._store.put(claim_path(claim.work_id), encoded(claim))
+                self._store.put_within(claim_path(claim.work_id), encoded(claim), self._left_s)
+
+    def _left_s(self) -> float:
+        return self._beaten_at + WRITTEN_BY_S - self._monotonic()
 
     def _is_held(self) -> bool:
         """It was not closed. Asked under the lock.
@@ -270,31 +274,6 @@ def read_claims(
         age_s = silent_s(store, beat, claim.launcher, by_store_s, monotonic)
         states.append(_state(claim, age_s))
     return sorted(states, key=lambda state: order(state.claim))
-
-
-def store_time(store: ObjectStore) -> float:
-    """The time by the store's clock, in seconds since 1970. Writes a small object to learn it.
-
-    Raises:
-        ConfigError: the store does not let us write.
-        StoreUnavailableError: it did not answer.
-    """
-    store.put(CLOCK_PATH, b"now\n")
-    return store.head(CLOCK_PATH).modified.timestamp()
-
-
-def time_at(store: ObjectStore) -> float:
-    """The time by the store's clock, in seconds since 1970; this machine's where that is the same.
-
-    So it is for a local folder, and has to be where we may not write.
-
-    Raises:
-        StoreUnavailableError: the store did not answer.
-    """
-    if store.local_path("") is None:
-        with suppress(StoreForbiddenError):
-            return store_time(store)
-    return time.time()
 
 
 def generation_of(store: ObjectStore, work_id: str) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from klio_dagster.errors import ObjectNotFoundError
-from klio_dagster.store.objects import ObjectInfo, ObjectStore, check_path, check_prefix
+from klio_dagster.store.objects import ObjectInfo, ObjectStore, TimeLeft, check_path, check_prefix
 from klio_dagster.store.store import Store
 
 
@@ -38,6 +38,15 @@ class MemoryStore:
         key = check_path(path)
         with self._lock:
             self._write(key, data)
+
+    def put_within(self, path: str, data: bytes, left_s: TimeLeft) -> None:
+        """Write or replace an object; that takes no time.
+
+        Raises:
+            ConfigError: the path leaves the store.
+        """
+        left_s()
+        self.put(path, data)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Write the object unless there is one; of many writers exactly one gets True.

@@ -14,7 +14,7 @@ from klio_dagster.errors import ConfigError, ObjectNotFoundError
 from klio_dagster.store import local
 from klio_dagster.store.access import Access
 from klio_dagster.store.failures import STORE_ERRORS, store_error
-from klio_dagster.store.objects import ObjectInfo, check_path, check_prefix
+from klio_dagster.store.objects import ObjectInfo, TimeLeft, check_path, check_prefix
 from klio_dagster.store.remote import RemoteClient, read_whole, remote_client
 from klio_dagster.store.url import StoreUrl
 
@@ -112,6 +112,31 @@ class Store:
         key = check_path(path)
         try:
             obstore.put(self._client, key, data)
+        except STORE_ERRORS as error:
+            raise store_error(error, self.uri(key)) from error
+
+    def put_within(self, path: str, data: bytes, left_s: TimeLeft) -> None:
+        """Write or replace an object that others see in time, or never. Atomic like `put`.
+
+        Args:
+            path: of the object.
+            data: its bytes.
+            left_s: how long it may take to be seen; asked right before that.
+
+        Raises:
+            ConfigError: the path leaves the store, or the store does not let us write.
+            StoreUnavailableError: it did not answer in time or is full.
+        """
+        client = self._client
+        if isinstance(client, LocalStore | MemoryStore):
+            left_s()
+            self.put(path, data)
+            return
+        from klio_dagster.store.timely import put_in_time  # asyncio: 12 ms that others do not need
+
+        key = check_path(path)
+        try:
+            put_in_time(client, key, data, left_s)
         except STORE_ERRORS as error:
             raise store_error(error, self.uri(key)) from error
 
