@@ -240,11 +240,12 @@ def _carry_out(run: Run, planned: Round, summary: Summary, passing: PassingOn) -
     unrecorded = [receipt.pair for receipt in planned.gathered.in_flight.receipts]
     try:
         passing.planned(planned.plan, unrecorded)
-        _compute(run, planned, summary, passing)
+        is_computed = _compute(run, planned, summary, passing)
     finally:
         passing.leave_unsent()  # what comes next holds other entities, and would forget these
     _mark_failed(run, summary, before | planned_to_fail)
-    compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
+    if is_computed:
+        compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
 
 
 def _mark_failed(
@@ -259,11 +260,11 @@ def _mark_failed(
     return set(failed)
 
 
-def _compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> None:
-    """Have a driver compute what the plan runs, and record receipts as they come."""
+def _compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> bool:
+    """Have a driver compute what the plan runs, if anything, and record receipts as they come."""
     written = _written(run, planned.plan, planned.gathered)
     if written is None:
-        return
+        return False
     manifest, outputs = written
     run.claim.set_manifest(manifest_head(run.work_id))
     run.context.log.info(
@@ -288,6 +289,7 @@ def _compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> 
             where=f"run {run.identity.run_id}",
             fix="what is done stays done: run again, and report this",
         )
+    return True
 
 
 def _written(run: Run, plan: Plan, gathered: Gathered) -> tuple[Manifest, int] | None:

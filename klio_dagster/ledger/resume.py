@@ -53,9 +53,29 @@ def fold_dead_runs(
         ConfigError: a claim cannot be read.
         StoreUnavailableError: the store did not answer.
     """
+    return clear_away(store, ledger, instance, asking=asking)[0]
+
+
+def clear_away(
+    store: Store,
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    *,
+    asking: str = "",
+    ours: str = "",
+) -> tuple[list[str], list[ClaimState]]:
+    """As `fold_dead_runs`; with the claims that are left, all of them alive.
+
+    Args:
+        store: where claims and receipts lie.
+        ledger: Dagster's log.
+        instance: Dagster's.
+        asking: id of the run that asks.
+        ours: id of its work, if it holds a claim; that one is not read.
+    """
     cleared: list[ClaimState] = []
     while True:
-        states = read_claims(store, now=partial(store_time, store))
+        states = read_claims(store, now=partial(store_time, store), ours=ours)
         dead = [state for state in states if not state.is_alive]
         if not dead:
             break
@@ -72,7 +92,7 @@ def fold_dead_runs(
     if cleared and (root := store.local_path("")) is not None:
         folders = {asset for state in cleared for asset in state.claim.assets}
         clean_leftovers(root, _LEFTOVER_AGE_S, folders=(OWN_FOLDER, *sorted(folders)))
-    return [state.claim.run_id for state in cleared]
+    return [state.claim.run_id for state in cleared], states
 
 
 def _clear_away(

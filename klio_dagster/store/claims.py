@@ -8,7 +8,7 @@
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
@@ -24,7 +24,7 @@ from klio_dagster.store.claim import Claim, ClaimState, encoded, order, parsed
 from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped, time_at, wall_clock_from
 from klio_dagster.store.clock import store_time as store_time
 from klio_dagster.store.layout import OPEN_PREFIX, beat_path, claim_path
-from klio_dagster.store.objects import ObjectStore
+from klio_dagster.store.objects import ObjectInfo, ObjectStore
 from klio_dagster.store.processes import Process
 
 DEAD_AFTER_S = 60.0
@@ -40,6 +40,7 @@ class OpenClaim:
         self._store = store
         self._monotonic = monotonic
         self._clock: Clock | None = None
+        self._others: Sequence[ClaimState] = ()
         self._beaten_at = monotonic()
         self._claim = claim
         self._assets = claim.assets
@@ -58,26 +59,22 @@ class OpenClaim:
         """Seconds since 1970 by the store's clock, seen once: what a run records is by it."""
         return self._clock or time.time
 
-    def beat(self) -> float:
-        """Say that the run lives. Does nothing once the claim is closed.
+    @property
+    def others(self) -> Sequence[ClaimState]:
+        """The claims there were when this one was seen to be there."""
+        return self._others
 
-        Returns:
-            The time by the store's clock, in seconds since 1970.
+    def beat(self) -> None:
+        """Say that the run lives. Does nothing once the claim is closed.
 
         Raises:
             ClaimLostError: others took the run for dead: it must write nothing any more.
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
-        path = beat_path(self._claim.work_id)
         with self._lock:
-            now = self._monotonic()
-            if not self._is_held():
-                return time.time()
-            self._beats += 1  # another content each time: some stores tell changes by that
-            self._store.put(path, stamped({"beat": self._beats}, self._monotonic))
-            self._beaten_at = now
-        return self._store.head(path).modified.timestamp()
+            if self._is_held():
+                self._put_beat()
 
     def start(self) -> None:
         """Say since when it is held: it goes after all claims there are by now.
@@ -87,15 +84,21 @@ class OpenClaim:
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
-        now = self.beat()
+        with self._lock:
+            if self._is_open:  # a moment ago; whether it still is, is asked below
+                self._put_beat()
+        passed, work_id = self._monotonic(), self._claim.work_id
+        listed = _listed(self._store)
+        beat = listed.get(beat_path(work_id))
+        now = store_time(self._store) if beat is None else beat.modified.timestamp()
         if self._clock is None:
             at = time.time() if self._store.local_path("") is not None else now
-            self._clock = wall_clock_from(at, self._monotonic(), self._monotonic)
-        claims = [state.claim for state in read_claims(self._store, now=now)]
-        ours = self._claim.generation
+            self._clock = wall_clock_from(at, passed, self._monotonic)
+        self._others = _read(self._store, listed, lambda: now, self._monotonic, work_id)
         # Ours until now: that of its object, which readers take as long as it says none itself.
-        created = max([now, *(c.created for c in claims if c.generation == ours)])
-        latest = max((c.created for c in claims if c.generation != ours), default=0.0)
+        ours = listed.get(claim_path(work_id))
+        created = now if ours is None else max(now, ours.modified.timestamp())
+        latest = max((state.claim.created for state in self._others), default=0.0)
         if created < latest:  # the clock was set back
             created = math.nextafter(latest, math.inf)
         self._change(replace(self._claim, created=created))
@@ -153,6 +156,14 @@ class OpenClaim:
             self._claim = claim
             if is_held:
                 self._store.put_within(claim_path(claim.work_id), encoded(claim), self._left_s)
+
+    def _put_beat(self) -> None:
+        """Under the lock."""
+        now = self._monotonic()
+        self._beats += 1  # another content each time: some stores tell changes by that
+        content = stamped({"beat": self._beats}, self._monotonic)
+        self._store.put(beat_path(self._claim.work_id), content)
+        self._beaten_at = now
 
     def _left_s(self) -> float:
         return self._beaten_at + WRITTEN_BY_S - self._monotonic()
@@ -237,7 +248,11 @@ def open_claim(
 
 
 def read_claims(
-    store: ObjectStore, *, now: float | Clock | None = None, monotonic: Clock = passed_s
+    store: ObjectStore,
+    *,
+    now: float | Clock | None = None,
+    monotonic: Clock = passed_s,
+    ours: str = "",
 ) -> list[ClaimState]:
     """All claims in the store and whether their runs live; the one that goes first, first.
 
@@ -246,9 +261,10 @@ def read_claims(
 
     Args:
         store: the store of the runs' outputs.
-        now: the store's clock in seconds since 1970, what `OpenClaim.beat` returned, or what tells
-            it if there is a claim of another machine; None: `time_at`.
+        now: the store's clock in seconds since 1970, or what tells it if there is a claim of
+            another machine; None: `time_at`.
         monotonic: seconds, for claims of this machine.
+        ours: id of the reader's own work, whose claim is not read.
 
     Raises:
         ConfigError: a claim cannot be read.
@@ -256,10 +272,20 @@ def read_claims(
     """
     told = partial(time_at, store) if now is None else now
     clock = cache(told if callable(told) else lambda: told)
-    listed = {info.path: info for info in store.list(OPEN_PREFIX)}
+    return _read(store, _listed(store), clock, monotonic, ours)
+
+
+def _listed(store: ObjectStore) -> dict[str, ObjectInfo]:
+    return {info.path: info for info in store.list(OPEN_PREFIX)}
+
+
+def _read(
+    store: ObjectStore, listed: Mapping[str, ObjectInfo], clock: Clock, monotonic: Clock, ours: str
+) -> list[ClaimState]:
+    own = claim_path(ours) if ours else ""
     states: list[ClaimState] = []
     for path, info in listed.items():
-        if not path.endswith(f"/{_CLAIM_FILE}"):
+        if path == own or not path.endswith(f"/{_CLAIM_FILE}"):
             continue
         data = store.get_or_none(path)
         if data is None:  # closed since it was listed
