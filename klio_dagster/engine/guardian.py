@@ -2,13 +2,19 @@
 
 A worker sees its driver's death too, but not while native code holds the interpreter's lock; and
 what it started itself would live on. The shell below waits for the end of its input, which comes
-however the driver ends, and then kills the process group of every worker it was told of.
+however the driver ends, kills the process group of every worker it was told of, and removes the
+files that worker kept.
 """
 
 import os
 import subprocess
 
-_SCRIPT = 'while read -r p; do g="$g $p"; done; for p in $g; do kill -9 -- "-$p" 2>/dev/null; done'
+from klio_dagster.engine.scratch import scratch_root
+
+_SCRIPT = """
+while read -r p; do g="$g $p"; done
+for p in $g; do kill -s KILL -- "-$p" 2>/dev/null; rm -rf -- "$0/worker-$p"; done
+"""
 
 
 class Guardian:
@@ -16,7 +22,7 @@ class Guardian:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _SCRIPT],
+            ["/bin/sh", "-c", _SCRIPT, str(scratch_root())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

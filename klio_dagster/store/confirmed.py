@@ -45,6 +45,10 @@ class ConfirmedStore:
         """The bytes of an object."""
         return self._store.get(path)
 
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The bytes of an object, some megabytes at a time."""
+        return self._store.pieces(path)
+
     def get_or_none(self, path: str) -> bytes | None:
         """The bytes of an object, or None if there is none."""
         return self._store.get_or_none(path)

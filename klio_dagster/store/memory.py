@@ -70,6 +70,15 @@ class MemoryStore:
         """
         return self._find(path)[0]
 
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The bytes of an object, at once.
+
+        Raises:
+            ConfigError: the path leaves the store.
+            ObjectNotFoundError: there is no such object.
+        """
+        yield self.get(path)
+
     def get_or_none(self, path: str) -> bytes | None:
         """The bytes of an object, or None if there is none.
 

@@ -65,6 +65,10 @@ class ObjectStore(Protocol):
         """The bytes of an object; `ObjectNotFoundError` if there is none."""
         ...
 
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The bytes of an object, some megabytes at a time, all of one version."""
+        ...
+
     def get_or_none(self, path: str) -> bytes | None:
         """The bytes of an object, or None if there is none."""
         ...

@@ -16,7 +16,7 @@ from klio_dagster.store.access import Access
 from klio_dagster.store.failures import STORE_ERRORS, store_error
 from klio_dagster.store.listing import PAGE_NAMES, side_by_side
 from klio_dagster.store.objects import ObjectInfo, TimeLeft, check_path, check_prefix
-from klio_dagster.store.remote import RemoteClient, read_whole, remote_client
+from klio_dagster.store.remote import RemoteClient, read_pieces, read_whole, remote_client
 from klio_dagster.store.url import StoreUrl
 
 _DELETED_AT_ONCE = 1000  # what S3 takes per request
@@ -169,6 +169,23 @@ class Store:
             if self._root is not None:
                 return (self._root / key).read_bytes()
             return read_whole(self._client, key)
+        except STORE_ERRORS as error:
+            raise store_error(error, self.uri(key)) from error
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The bytes of an object, some megabytes at a time, all of one version.
+
+        Raises:
+            ObjectNotFoundError: there is none.
+            ConfigError: the path leaves the store, or the store does not let us read.
+            StoreUnavailableError: it did not answer, or the object is another one by now.
+        """
+        if self._root is not None:
+            yield self.get(path)
+            return
+        key = check_path(path)
+        try:
+            yield from read_pieces(self._client, key)
         except STORE_ERRORS as error:
             raise store_error(error, self.uri(key)) from error
 
