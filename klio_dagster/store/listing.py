@@ -2,9 +2,9 @@
 
 A bucket tells a thousand names a request, in their order, and each request names where the next one
 begins. But it may be asked for the names after any text, too. So what is left behind a full page is
-divided where its last name could go on differently: after `track-000999` at `track-001`,
-`track-01`, `track-1`, `track0`, ... A place where nothing lies costs a request; one where much lies
-is divided again.
+divided where the last name could go on differently: after `track-002999` at `track-01`, `track-1`,
+`track0`, ... A place where nothing lies costs a request; one where much lies is divided again, after
+some pages.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,6 +21,7 @@ Pages = Callable[[str | None], Iterator[Page]]
 PAGE_NAMES = 1000  # what GCS and S3 answer per request
 _NOTHING: Page = ()
 _AT_ONCE = 8
+_READ_BEFORE = 3  # pages; where fewer lie, a place of their own gains nothing
 _MOST_PLACES = 12
 # Nothing that acts as path syntax or that a library may escape on its way.
 _NEXT = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
@@ -35,11 +36,15 @@ class _Part:
         pages: what is left of them.
         last: the one that was read last, or that they come after.
         end: the last they may be; None where there is no end.
+        first: name since it was divided.
+        read: full pages since then.
     """
 
     pages: Iterator[Page]
     last: str
     end: str | None
+    first: str = ""
+    read: int = 0
 
 
 class UnorderedError(ValueError):
@@ -69,8 +74,10 @@ def side_by_side(pages: Pages, folder: str, page_names: int = PAGE_NAMES) -> Gen
         while True:
             is_over = part.end is not None and page[-1].path >= part.end
             if len(page) == page_names and not is_over:
-                parts = _divided(part, page, pages, folder) if len(running) < _AT_ONCE else [part]
-                part.last = page[-1].path
+                part.first = part.first if part.read else page[0].path
+                part.read, part.last = part.read + 1, page[-1].path
+                is_large = part.read >= _READ_BEFORE and len(running) < _AT_ONCE
+                parts = _divided(part, pages, folder) if is_large else [part]
                 running |= {threads.submit(next, each.pages, None): each for each in parts}
             yield from _of_part(page, part.end) if is_over else page
             page = _NOTHING
@@ -83,26 +90,26 @@ def side_by_side(pages: Pages, folder: str, page_names: int = PAGE_NAMES) -> Gen
                 raise UnorderedError("its names come in no order")
 
 
-def _divided(part: _Part, page: Page, pages: Pages, folder: str) -> list[_Part]:
-    """The part that goes on behind a page, ending earlier, and others behind it."""
+def _divided(part: _Part, pages: Pages, folder: str) -> list[_Part]:
+    """The part that goes on behind what was read, ending earlier, and others behind it."""
     places = [
         place
-        for place in _places(page[0].path, page[-1].path, len(folder))
+        for place in _places(part.first, part.last, len(folder))
         if part.end is None or place < part.end
     ]
     ends = [*places[1:], part.end] if places else []
     others = [_Part(pages(at), at, end) for at, end in zip(places, ends, strict=True)]
     if places:
-        part.end = places[0]
+        part.end, part.read = places[0], 0
     return [part, *others]
 
 
 def _places(first: str, last: str, begin: int) -> list[str]:
-    """Where names behind a page may go on, in their order.
+    """Where names behind some pages may go on, in their order, each far behind the one before.
 
     Args:
-        first: name on the page.
-        last: name on the page.
+        first: name on these pages.
+        last: name on these pages.
         begin: how many characters all names begin with.
     """
     differ = next((i for i, each in enumerate(last) if first[i : i + 1] != each), len(last))

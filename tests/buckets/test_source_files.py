@@ -35,7 +35,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def recordings(s3: str) -> Bucket:
     bucket = bucket_at("s3", s3)
-    for number in range(4):
+    for number in range(10):
         bucket.store().put(f"tracks/track-{number}.ogg", b"x" * (number + 1))
     return bucket
 
@@ -46,7 +46,8 @@ def opened(entity: object, source: SourceFile) -> dict[str, object]:
         raise ValueError("no sound in it")
     if len(text) == 3:
         os.kill(os.getpid(), 9)
-    return {"bytes": len(text), "suffix": source.path.suffix, "uri": source.uri}
+    kept = len(list(source.path.parent.parent.iterdir()))
+    return {"kept": kept, "suffix": source.path.suffix, "uri": source.uri}
 
 
 def again(entity: object, source: SourceFile, first: dict[str, object]) -> str:
@@ -60,7 +61,7 @@ def files_in(folder: Path) -> list[str]:
 def test_it_is_a_file_and_gone_afterwards_also_of_what_failed_and_of_a_worker_that_died(
     catalogue: BucketCatalogue, recordings: Bucket, scratch: Path
 ):
-    catalogue.register(*(f"track-{number}" for number in range(4)))
+    catalogue.register(*(f"track-{number}" for number in range(10)))
     catalogue.source_options = {f"s3://{BUCKET}": recordings.options}
     source = f"{recordings.url}/tracks/{{entity}}.ogg"
 
@@ -71,9 +72,10 @@ def test_it_is_a_file_and_gone_afterwards_also_of_what_failed_and_of_a_worker_th
         )
     )
 
-    assert done.counts("materialized") == {"first": 2, "second": 2}, done.error
+    assert done.counts("materialized") == {"first": 8, "second": 8}, done.error
     uri = f"{recordings.url}/tracks/track-3.ogg"
-    assert catalogue.load("first/track-3.json") == {"bytes": 4, "suffix": ".ogg", "uri": uri}
+    assert catalogue.load("first/track-3.json") == {"kept": 1, "suffix": ".ogg", "uri": uri}
+    assert all(catalogue.load(f"first/track-{number}.json")["kept"] == 1 for number in range(3, 10))
     assert catalogue.load("second/track-3.json") == "xxxx"
     assert "SIGKILL" in done.failures["track-2", "first"]
     assert files_in(scratch) == []
