@@ -111,7 +111,7 @@ def _listed(bucket: Bucket, proxy: FaultyProxy) -> list[list[object]]:
 def one_by_one(url: str, options: Mapping[str, str]) -> float:
     """Seconds to list the names, a request after the other."""
     store = Store.open(url, options=options)
-    return _seconds(lambda: sum(len(page) for page in store._pages("many")))
+    return _seconds(lambda: sum(len(page) for page in store.pages("many")))
 
 
 def at_once(url: str, options: Mapping[str, str]) -> float:

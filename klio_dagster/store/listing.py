@@ -3,8 +3,8 @@
 A bucket tells a thousand names a request, in their order, and each request names where the next one
 begins. But it may be asked for the names after any text, too. So what is left behind a full page is
 divided where the last name could go on differently: after `track-002999` at `track-01`, `track-1`,
-`track0`, ... A place where nothing lies costs a request; one where much lies is divided again, after
-some pages.
+`track0`, ... A place where nothing lies costs a request; one where much lies is divided again,
+after some pages.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence

@@ -246,9 +246,9 @@ class Store:
                 yield from local.files_below(self._root, folder)
                 return
             if isinstance(self._client, GCSStore | S3Store):  # they tell names in order
-                yield from side_by_side(partial(self._pages, folder), folder and f"{folder}/")
+                yield from side_by_side(partial(self.pages, folder), folder and f"{folder}/")
                 return
-            for page in self._pages(folder):
+            for page in self.pages(folder):
                 yield from page
         except STORE_ERRORS as error:
             raise store_error(error, self.uri(folder)) from error
@@ -313,7 +313,8 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
 
-    def _pages(self, folder: str, after: str | None = None) -> Iterator[Sequence[ObjectInfo]]:
+    def pages(self, folder: str, after: str | None = None) -> Iterator[Sequence[ObjectInfo]]:
+        """What lies below a folder of a bucket, a request each; only names behind `after`."""
         # Strict typing would need arro3 installed, for a mode that is not used here.
         batches = obstore.list(  # pyright: ignore[reportUnknownMemberType]
             self._client, folder or None, offset=after, chunk_size=PAGE_NAMES
