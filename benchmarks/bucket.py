@@ -1,22 +1,27 @@
 """10,000 entities that are up to date, on a bucket that answers in 20 ms and in a local folder.
 
 The bucket is a server of ours (`tests/services/gcs.py`) behind a proxy that answers 20 ms later and
-counts what it is asked. Filled without that delay.
+counts what it is asked. Filled without that delay. Then the names of a folder of 100,000 are listed
+there, by another process, page after page and as a store does it.
 """
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
 from benchmarks.project import Project
 from benchmarks.report import report
+from klio_dagster.store.store import Store
 from tests.services.buckets import Bucket
 from tests.services.faults import FaultyProxy
 from tests.services.gcs import BUCKET, GcsServer
 
 ENTITIES = 10_000
+NAMES = 100_000
 ROUNDS = 5
 ANSWERS_IN_S = 0.02
 
@@ -66,6 +71,9 @@ def main() -> None:
             before = proxy.count()
             times["bucket"].append(_skipped(remote))
             asked.append(proxy.count() - before)
+        for number in range(NAMES):
+            server.buckets.put(BUCKET, f"music/many/track-{number:06}.flac", b"x", {}, {})
+        listed = _listed(bucket, proxy)
     base = median(times["local"])
     rows = [
         ["local, cold", colds[0], colds[0], colds[0], 0, colds[0] / colds[0]],
@@ -77,11 +85,46 @@ def main() -> None:
             median(asked),
             median(times["bucket"]) / base,
         ],
+        *listed,
     ]
     report("bucket", rows, columns=["10,000 entities, s", "median", "min", "max", "asked", "ratio"])
 
 
 _SHOWN: tuple[Callable[[list[float]], float], ...] = (median, min, max)
+
+
+def _listed(bucket: Bucket, proxy: FaultyProxy) -> list[list[object]]:
+    """A row for each way to list the names."""
+    rows: list[list[object]] = []
+    base = 0.0
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        for name, ask in (("page after page", one_by_one), ("in several places at once", at_once)):
+            before = proxy.count()
+            took = [process.submit(ask, bucket.url, bucket.options).result() for _ in range(ROUNDS)]
+            asked = (proxy.count() - before) // ROUNDS
+            base = base or median(took)
+            row = [f"{NAMES:,} names, {name}", *(each(took) for each in _SHOWN)]
+            rows.append([*row, asked, median(took) / base])
+    return rows
+
+
+def one_by_one(url: str, options: Mapping[str, str]) -> float:
+    """Seconds to list the names, a request after the other."""
+    store = Store.open(url, options=options)
+    return _seconds(lambda: sum(len(page) for page in store.pages("many")))
+
+
+def at_once(url: str, options: Mapping[str, str]) -> float:
+    """Seconds to list the names as a store does it."""
+    store = Store.open(url, options=options)
+    return _seconds(lambda: sum(1 for _ in store.list("many/")))
+
+
+def _seconds(count: Callable[[], int]) -> float:
+    started = time.perf_counter()
+    if count() != NAMES:
+        raise RuntimeError("names were lost")
+    return time.perf_counter() - started
 
 
 def _project(folder: Path, store: str, options: dict[str, str]) -> Project:

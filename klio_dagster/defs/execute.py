@@ -42,9 +42,9 @@ from klio_dagster.ledger.internals.definitions import is_only_op, partitions_by_
 from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.ledger.resume import fold_dead_runs, settle
 from klio_dagster.ledger.run_process import executing_process, process_tags, report_gone_runs
-from klio_dagster.store.claims import open_claim
 from klio_dagster.store.heartbeat import Heartbeat
 from klio_dagster.store.layout import failures_path, manifest_head, summary_path, work_id_of
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.outbox import forget_published
 from klio_dagster.store.receipts import check_store, compact
 from klio_dagster.store.store import Store
@@ -197,8 +197,8 @@ def _under_claim(run: Run, max_wait_s: float, tells: Telling) -> Summary:
     observe_sources(run.ledger, run.identity, run.group, first.gathered)
     _carry_out(run, first, summary, passing)
     # Only now, with all own work recorded, for what others hold.
-    settle_orphans(run, first.plan, watch=tell.get(_tell_nobody))
     waiting = first.plan.waiting()
+    settle_orphans(run, waiting, run.claim.others)
     deadline = time.monotonic() + max_wait_s
     if waiting:
         line = f"waiting for {_holders(run, first)} to finish {len(waiting)} of the entities"
@@ -231,7 +231,8 @@ def _holders(run: Run, planned: Round) -> str:
 def _carry_out(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> None:
     """Compute and record one round."""
     before = set(summary.failed_pairs)
-    failures = planned_failures(planned.plan, run.group, planned.gathered, run.work_id, time.time)
+    clock = run.claim.clock
+    failures = planned_failures(planned.plan, run.group, planned.gathered, run.work_id, clock)
     # While the claim still holds every entity: nobody makes anything newer than what is copied,
     # nor takes an entity down whose failure would be recorded after it.
     run.confirm()
@@ -243,11 +244,12 @@ def _carry_out(run: Run, planned: Round, summary: Summary, passing: PassingOn) -
     unrecorded = [receipt.pair for receipt in planned.gathered.in_flight.receipts]
     try:
         passing.planned(planned.plan, unrecorded)
-        _compute(run, planned, summary, passing)
+        is_computed = _compute(run, planned, summary, passing)
     finally:
         passing.leave_unsent()  # what comes next holds other entities, and would forget these
     _mark_failed(run, summary, before | planned_to_fail)
-    compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
+    if is_computed:
+        compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
 
 
 def _mark_failed(
@@ -262,11 +264,11 @@ def _mark_failed(
     return set(failed)
 
 
-def _compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> None:
-    """Have a driver compute what the plan runs, and record receipts as they come."""
+def _compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> bool:
+    """Have a driver compute what the plan runs, if anything, and record receipts as they come."""
     written = _written(run, planned.plan, planned.gathered)
     if written is None:
-        return
+        return False
     manifest, outputs = written
     run.claim.set_manifest(manifest_head(run.work_id))
     run.context.log.info(
@@ -297,21 +299,21 @@ def _compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> 
             where=f"run {run.identity.run_id}",
             fix="what is done stays done: run again, and report this",
         )
+    return True
 
 
 def _written(run: Run, plan: Plan, gathered: Gathered) -> tuple[Manifest, int] | None:
     """The manifest of what is to be computed, or checked again, and of how many outputs."""
-    claim = run.claim.claim
     if run.looked_at:
         entities = gathered.request.entities
         manifest, outputs = write_looks(
-            run.store, claim, run.engine, run.group, run.looked_at, entities, run.ledger
+            run.store, run.claim, run.engine, run.group, run.looked_at, entities, run.ledger
         )
         return (manifest, outputs) if outputs else None
     outputs = sum(1 for _ in plan.pairs(Decision.RUN))
     if not outputs:
         return None
-    return write_manifest(run.store, claim, run.engine, plan, run.group, gathered), outputs
+    return write_manifest(run.store, run.claim, run.engine, plan, run.group, gathered), outputs
 
 
 def _nobody(_progress: Progress) -> None:

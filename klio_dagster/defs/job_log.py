@@ -6,7 +6,7 @@ import dagster as dg
 
 from klio_dagster.engine.remote.job import Bill, JobInfo, Message
 from klio_dagster.engine.remote.told import Change, Told
-from klio_dagster.store.claims import OpenClaim
+from klio_dagster.store.open_claim import OpenClaim
 
 ENGINE_TAG = "klio/engine"
 JOB_ID_TAG = "klio/job_id"

@@ -1,6 +1,7 @@
 """What a plan is made from, gathered in bulk: ledger records, source listings, live claims."""
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from klio_dagster.core.ids import id_problem
@@ -99,15 +100,23 @@ def gather(
     outside = dict.fromkeys(key for each in inputs for key in each.outside)
     read = dict.fromkeys([*names, *(dep for each in inputs for dep in each.assets)])
     entity_deps = [key for key in outside if key in partitioned]
-    removed = removed_entities(store)
-    # A refused id is never looked up: a database does not even take all of them.
-    entities = [e for e in request.entities if id_problem(e) is None and e not in removed]
-    records = ledger.records([*(group.keys[name] for name in read), *entity_deps], entities)
+    with ThreadPoolExecutor(1) as beside:
+        # A bucket is waited for while it is listed: the ledger is read meanwhile. What another run
+        # makes in between is no trouble: its claim ends, and then all is gathered anew.
+        is_whole = whole or len(request.entities) > FEW
+        is_begun = listings is None and is_whole and store.local_path("") is None
+        begun = beside.submit(listings_of, group, names, store) if is_begun else None
+        removed = removed_entities(store)
+        # A refused id is never looked up: a database does not even take all of them.
+        entities = [e for e in request.entities if id_problem(e) is None and e not in removed]
+        records = ledger.records([*(group.keys[name] for name in read), *entity_deps], entities)
     records = dict(with_receipts(records, in_flight.receipts, in_flight.seen))
     stored = {key: _stored(ledger, key, entities) for key in entity_deps}
     for key, known in stored.items():
         records[key] = {e: record for e, record in records[key].items() if known.get(e)}
-    if listings is None:
+    if begun is not None:
+        listings = begun.result()
+    elif listings is None:
         asked = entities if len(entities) <= FEW and not whole else None
         listings = listings_of(group, names, store, asked)
     return Gathered(

@@ -12,7 +12,7 @@ from klio_dagster.core.record import Records
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.tasks import store_manifest
 from klio_dagster.ledger.ledger import Ledger
-from klio_dagster.store.claims import Claim
+from klio_dagster.store.open_claim import OpenClaim
 from klio_dagster.store.store import Store
 
 
@@ -29,7 +29,7 @@ def looked_at(context: dg.AssetExecutionContext, group: EntityGroup) -> list[str
 
 def write_looks(
     store: Store,
-    claim: Claim,
+    held: OpenClaim,
     engine: dict[str, Any],
     group: EntityGroup,
     names: Sequence[str],
@@ -51,8 +51,8 @@ def write_looks(
     records = {name: by_key[group.keys[name]] for name in names}
     parts = part_specs(group.chain, names, group.code_versions, group.keys)
     manifest = Manifest(
-        run=claim.work_id,
-        generation=claim.generation,
+        run=held.claim.work_id,
+        generation=held.claim.generation,
         store=store.url,
         parts=(),
         # Without inputs: one that cannot be loaded blocks no other.
@@ -60,7 +60,7 @@ def write_looks(
         engine=engine,
     )
     outputs = sum(1 for task in _tasks(records, valid) for _ in task.run)
-    return store_manifest(store, manifest, _tasks(records, valid)), outputs
+    return store_manifest(store, manifest, _tasks(records, valid), wall=held.clock), outputs
 
 
 def _tasks(records: Records, entities: Sequence[str]) -> Iterator[Task]:

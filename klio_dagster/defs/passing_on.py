@@ -168,7 +168,8 @@ class PassingOn:
                 return problem
         # Before the batch, or a kill in between would leave them lying for ever: at worst its
         # messages are passed on twice.
-        forget_published(self._store, self._work)
+        if self._batch is not None or self._telling.has_topic:  # or there are none
+            forget_published(self._store, self._work)
         if self._batch is not None:
             remove_batch(self._store, self._batch)
         return problem

@@ -3,15 +3,15 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from klio_dagster.core.plan import Plan
 from klio_dagster.defs.knowledge import Gathered, gather
+from klio_dagster.defs.reattach import settle_orphans
 from klio_dagster.defs.requested import Wanted
 from klio_dagster.defs.run import Run
 from klio_dagster.ledger.in_flight import InFlight, in_flight
-from klio_dagster.ledger.resume import fold_dead_runs
-from klio_dagster.store.claims import store_time
+from klio_dagster.ledger.resume import clear_away
+from klio_dagster.store.claims import ClaimState
 
 _POLL_S = 0.5
 _POLLING_SHARE = 10  # times what a look takes: a run with many receipts is looked at less often
@@ -46,7 +46,7 @@ def settled_round(run: Run, wanted: Wanted, selected: Sequence[str]) -> Round:
         LedgerError: Dagster's log cannot be read.
     """
     entities, keys = wanted.request.entities, run.keys(selected)
-    others = _others(run, keys, entities)
+    others = _others(run, keys, entities, run.claim.others)
     while True:
         gathered = gather(
             run.group,
@@ -60,8 +60,8 @@ def settled_round(run: Run, wanted: Wanted, selected: Sequence[str]) -> Round:
         )
         plan = gathered.plan(run.group)
         # A run that died meanwhile holds nothing any more, and may have finished some of it.
-        died = fold_dead_runs(run.store, run.ledger, run.context.instance)
-        again = _others(run, keys, entities)
+        died, states = _cleared_away(run)
+        again = _others(run, keys, entities, states)
         if again.signature == others.signature and not died:
             break
         others = again
@@ -100,10 +100,13 @@ def _freed(run: Run, waiting: dict[str, tuple[str, ...]], deadline: float) -> Se
     """The entities nobody before us holds: all of them, or some when a claim has changed."""
     keys = run.keys([name for name in run.selected if any(name in w for w in waiting.values())])
     seen = None
+    tried = frozenset[str]()
     while True:
         looked_at = time.monotonic()
-        fold_dead_runs(run.store, run.ledger, run.context.instance)
-        others = _others(run, keys, waiting)
+        _, states = _cleared_away(run)
+        # Their launchers have died since we began to wait.
+        tried |= settle_orphans(run, waiting, [s for s in states if s.claim.work_id not in tried])
+        others = _others(run, keys, waiting, states)
         held = {entity for _, entity in others.pairs}
         free = [entity for entity in waiting if entity not in held]
         seen = seen or others.signature
@@ -115,9 +118,17 @@ def _freed(run: Run, waiting: dict[str, tuple[str, ...]], deadline: float) -> Se
         time.sleep(min(pause_s, deadline - now))
 
 
-def _others(run: Run, keys: Sequence[str], entities: Collection[str]) -> InFlight:
+def _cleared_away(run: Run) -> tuple[list[str], list[ClaimState]]:
+    """Ids of the runs that had died, and the claims that are left."""
+    run_id = run.context.run.run_id
+    return clear_away(run.store, run.ledger, run.context.instance, asking=run_id, ours=run.work_id)
+
+
+def _others(
+    run: Run, keys: Sequence[str], entities: Collection[str], states: Sequence[ClaimState]
+) -> InFlight:
     """What the claims that go before ours hold; all others, while ours holds nothing."""
     ours = run.claim.claim
     if not ours.assets:
         ours = replace(ours, created=float("inf"))
-    return in_flight(run.store, keys, entities, ours, now=partial(store_time, run.store))
+    return in_flight(run.store, keys, entities, ours, states=states)

@@ -10,11 +10,9 @@ The order of the durable steps; a kill at any of them repeats what comes after:
 """
 
 import time
-from collections.abc import Callable, Collection
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from klio_dagster.core.manifest import Manifest
-from klio_dagster.core.plan import Plan
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.job_log import JobLog
 from klio_dagster.defs.run import Run
@@ -24,22 +22,18 @@ from klio_dagster.engine.remote.told import Told
 from klio_dagster.errors import JobLeftError, KlioError, RunError
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import held_pairs
-from klio_dagster.ledger.resume import clear_away, fold_in
+from klio_dagster.ledger.resume import clear_one, fold_in
 from klio_dagster.store.claim import ClaimState
-from klio_dagster.store.claims import OpenClaim, adopt, read_claims, store_time
 from klio_dagster.store.heartbeat import CONFIRMED_FOR_S, Heartbeat
+from klio_dagster.store.open_claim import OpenClaim, adopt
 from klio_dagster.store.settling import settling
 
 _HELD_S = 5.0  # what comes is recorded together
 
 
 def settle_orphans(
-    run: Run,
-    plan: Plan,
-    *,
-    watch: Callable[[str], None],
-    pause: Callable[[float], None] = time.sleep,
-) -> None:
+    run: Run, waiting: Mapping[str, Collection[str]], states: Iterable[ClaimState]
+) -> frozenset[str]:
     """See to the jobs whose launchers have died.
 
     Those that have ended are recorded. One that goes on is watched to its end if this run waits
@@ -47,18 +41,20 @@ def settle_orphans(
 
     Args:
         run: which has recorded all its own work.
-        plan: of that.
-        watch: takes a line for people.
-        pause: waits for some seconds.
+        waiting: entity to the names of the assets that it waits for.
+        states: of claims.
+
+    Returns:
+        The work ids of those that were seen to.
 
     Raises:
         KlioError: the claim of this run is lost, or the ledger or the store do not work.
     """
-    waiting = plan.waiting()
     wanted = {(run.group.keys[name], entity) for entity, names in waiting.items() for name in names}
-    for state in read_claims(run.store, now=partial(store_time, run.store)):
-        if state.is_orphaned:
-            Orphan(run, state, watch, pause).settle(wanted)
+    orphans = [Orphan(run, state) for state in states if state.is_orphaned]
+    for orphan in orphans:
+        orphan.settle(wanted)
+    return frozenset(orphan.work_id for orphan in orphans)
 
 
 class Orphan:
@@ -67,22 +63,22 @@ class Orphan:
     Args:
         run: the one that sees to it.
         state: of the claim.
-        watch: takes a line for people.
         pause: waits for some seconds.
     """
 
     def __init__(
-        self,
-        run: Run,
-        state: ClaimState,
-        watch: Callable[[str], None],
-        pause: Callable[[float], None],
+        self, run: Run, state: ClaimState, pause: Callable[[float], None] = time.sleep
     ) -> None:
-        self._run, self._state, self._watch, self._pause = run, state, watch, pause
+        self._run, self._state, self._pause = run, state, pause
         self._claim = state.claim
         self._identity = RunIdentity.of_run(run.context.instance, self._claim.run_id)
         self._held: list[Receipt] = []
         self._held_since = 0.0
+
+    @property
+    def work_id(self) -> str:
+        """Names the claim."""
+        return self._claim.work_id
 
     def settle(self, wanted: Collection[tuple[str, str]]) -> None:
         """Record what its job has finished, if that has ended or is waited for.
@@ -119,16 +115,14 @@ class Orphan:
         with settling(self._run.store, self._claim.work_id) as is_ours:
             if is_ours:
                 run = self._run
-                clear_away(run.store, run.ledger, run.context.instance, self._state, ())
+                clear_one(run.store, run.ledger, run.context.instance, self._state, ())
 
     def _to_its_end(
         self, adopted: OpenClaim, manifest: Manifest | None, options: RemoteOptions | None
     ) -> None:
         if manifest is None or options is None:  # it died before it had planned
             return
-        line = f"watching {self._of()}"
-        self._run.context.log.info(line)
-        self._watch(line)
+        self._run.context.log.info(f"watching {self._of()} to its end")
         told = JobLog(self._run.context, adopted, is_own=False)
         try:
             self._following(manifest, options, told.add).attach(self._claim.job_id)

@@ -9,7 +9,7 @@ import dagster as dg
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.ledger import Ledger
-from klio_dagster.store.claims import OpenClaim
+from klio_dagster.store.open_claim import OpenClaim
 from klio_dagster.store.store import Store
 
 

@@ -12,9 +12,10 @@ from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered
-from klio_dagster.store.claims import Claim, time_at
+from klio_dagster.store.claims import time_at
 from klio_dagster.store.clock import Clock, passed_s
 from klio_dagster.store.layout import manifest_head, manifest_part
+from klio_dagster.store.open_claim import OpenClaim
 from klio_dagster.store.store import Store
 
 _TASKS_PER_PART = 10_000
@@ -54,7 +55,7 @@ def tasks(plan: Plan, group: EntityGroup, gathered: Gathered) -> Iterator[Task]:
 
 def write_manifest(
     store: Store,
-    claim: Claim,
+    held: OpenClaim,
     engine: dict[str, Any],
     plan: Plan,
     group: EntityGroup,
@@ -67,8 +68,8 @@ def write_manifest(
         StoreUnavailableError: the store did not answer.
     """
     manifest = Manifest(
-        run=claim.work_id,
-        generation=claim.generation,
+        run=held.claim.work_id,
+        generation=held.claim.generation,
         store=store.url,
         parts=(),
         chain=part_specs(
@@ -76,7 +77,7 @@ def write_manifest(
         ),
         engine=engine,
     )
-    return store_manifest(store, manifest, tasks(plan, group, gathered))
+    return store_manifest(store, manifest, tasks(plan, group, gathered), wall=held.clock)
 
 
 def store_manifest(

@@ -76,13 +76,19 @@ class EntityChain:
             StoreUnavailableError: a receipt could not be written.
         """
         group = [self._computer.entity(n, task) for n, task in enumerate(tasks)]
-        for name in self._order(tasks):
-            ready = [each for each in group if name in each.task.run]
-            if any(name in each.blocked for each in ready):
-                ready = list(self._without_blocked(name, ready))
-            size = self._chain[name].batch_size
-            for start in range(0, len(ready), size):
-                self._settle(name, ready[start : start + size])
+        try:
+            for name in self._order(tasks):
+                self._compute(name, [each for each in group if name in each.task.run])
+        finally:
+            for each in group:
+                each.values.forget_files()
+
+    def _compute(self, name: str, ready: Sequence[EntityInChain]) -> None:
+        if any(name in each.blocked for each in ready):
+            ready = list(self._without_blocked(name, ready))
+        size = self._chain[name].batch_size
+        for start in range(0, len(ready), size):
+            self._settle(name, ready[start : start + size])
 
     def _order(self, tasks: Sequence[Task]) -> Sequence[str]:
         if len(tasks) == 1:

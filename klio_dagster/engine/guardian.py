@@ -2,13 +2,15 @@
 
 A worker sees its driver's death too, but not while native code holds the interpreter's lock; and
 what it started itself would live on. The shell below waits for the end of its input, which comes
-however the driver ends, and then kills the process group of every worker it was told of.
+however the driver ends, kills the process group of every worker it was told of, and removes the
+files that worker kept.
 """
 
 import os
 import subprocess
 
-# As POSIX has it: dash, Debian's `sh`, takes `kill -9 -- -1` for a wrong number.
+from klio_dagster.engine.scratch import scratch_root
+
 _SCRIPT = """
 while read -r op p; do
     if [ "$op" = + ]; then g="$g $p"; continue; fi
@@ -16,7 +18,7 @@ while read -r op p; do
     for q in $g; do [ "$q" = "$p" ] || left="$left $q"; done
     g="$left"
 done
-for p in $g; do kill -s KILL -- "-$p" 2>/dev/null; done
+for p in $g; do kill -s KILL -- "-$p" 2>/dev/null; rm -rf -- "$0/worker-$p"; done
 """
 
 
@@ -25,7 +27,7 @@ class Guardian:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _SCRIPT],
+            ["/bin/sh", "-c", _SCRIPT, str(scratch_root())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

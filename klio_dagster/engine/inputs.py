@@ -15,6 +15,7 @@ from klio_dagster.codecs.registry import codec_from_json
 from klio_dagster.core.manifest import PartSpec, Task
 from klio_dagster.core.output import RELOAD, OutputCodec
 from klio_dagster.core.reference import Transform, source_annotation
+from klio_dagster.engine.scratch import forget_file, keep_file
 from klio_dagster.errors import ConfigError, EntityError, ObjectNotFoundError
 from klio_dagster.store.layout import output_path
 from klio_dagster.store.objects import ObjectStore
@@ -26,7 +27,8 @@ class SourceFile:
     """An external input as a file on this machine, for transforms that open it themselves.
 
     Args:
-        path: the file; it must not be changed.
+        path: the file; it must not be changed. Of a source in a bucket a copy, which is removed
+            when the entity is computed.
         uri: where it came from.
     """
 
@@ -88,13 +90,10 @@ def _as_clip(store: ObjectStore, path: str) -> AudioClip:
 
 def _as_file(store: ObjectStore, path: str) -> SourceFile:
     opened = open_source(store, SourceObject(path, "", 0))
-    if opened.path is None:
-        raise ConfigError(
-            "it is not a file on this machine",
-            where=opened.uri,
-            fix="annotate `source` with AudioClip or bytes",
-        )
-    return SourceFile(opened.path, opened.uri)
+    if opened.path is not None:
+        return SourceFile(opened.path, opened.uri)
+    kept = keep_file(opened.pieces(), opened.size(), name=path, where=opened.uri)
+    return SourceFile(kept, opened.uri)
 
 
 @dataclass(slots=True)
@@ -116,6 +115,7 @@ class Values:
     shared: Collection[str] = ()
     _values: dict[str, object] = field(default_factory=dict[str, object])
     _stored: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    _files: list[Path] = field(default_factory=list[Path])
     _sources: dict[tuple[str, ReadSource], object] = field(
         default_factory=dict[tuple[str, ReadSource], object]
     )
@@ -188,9 +188,18 @@ class Values:
                 fix="put the recording there, then run again",
             )
         value = read(self.store, path)
-        if pattern in self.shared and _is_unchangeable(value):
+        if isinstance(value, SourceFile):  # perhaps a copy: one is enough, also for a retry
+            self._files.append(value.path)
+            self._sources[pattern, read] = value
+        elif pattern in self.shared and _is_unchangeable(value):
             self._sources[pattern, read] = value
         return value
+
+    def forget_files(self) -> None:
+        """Remove the copies of sources that were made for it."""
+        for path in self._files:
+            forget_file(path)
+        self._files.clear()
 
     def _loaded(self, name: str, codec: OutputCodec, path: str) -> object:
         data = self._stored.get(name)

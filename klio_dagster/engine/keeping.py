@@ -6,11 +6,11 @@ writes many as one object. What a worker that died has finished, its supervisor 
 (docs/adr/0020-receipts-go-through-the-supervisor.md)
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.store.confirmed import ConfirmedStore
+from klio_dagster.store.objects import TimeLeft
 from klio_dagster.store.receipt_objects import ReceiptObjects
 from klio_dagster.store.receipts import ReceiptPart, part_receipts
 from klio_dagster.store.store import Store
@@ -42,13 +42,13 @@ class Receipts(Protocol):
         ...
 
 
-def receipts_of(store: Store, work_id: str, confirm: Callable[[], None]) -> Receipts:
+def receipts_of(store: Store, work_id: str, confirm: TimeLeft) -> Receipts:
     """How a supervisor keeps the receipts of a work in this store.
 
     Args:
         store: of the work's outputs.
         work_id: the work.
-        confirm: returns when something may be written.
+        confirm: returns when something may be written, and how soon.
 
     Raises:
         ConfigError: a local store cannot be written to.

@@ -30,6 +30,7 @@ from klio_dagster.engine.frames import (
 )
 from klio_dagster.engine.limits import MemoryWatch, worker_environment
 from klio_dagster.engine.printed import MOST_SHOWN, PrintedCount
+from klio_dagster.engine.scratch import forget_worker
 from klio_dagster.errors import RunError
 
 _LONGEST_START_S = 300.0  # imports with empty caches take 20 s
@@ -228,6 +229,7 @@ class WorkerProcess:
         """End it and give its pipes back."""
         self.kill()
         self.process.wait()
+        forget_worker(self.process.pid)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
                 with suppress(BrokenPipeError):

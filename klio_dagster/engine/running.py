@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from threading import Lock
 
@@ -15,9 +14,9 @@ from klio_dagster.engine.opened import opened_store
 from klio_dagster.engine.options import engine_options, is_remote
 from klio_dagster.engine.pool import SupervisedPool
 from klio_dagster.engine.process import WorkerProcess
-from klio_dagster.store.claims import time_at
-from klio_dagster.store.clock import passed_s
+from klio_dagster.store.clock import passed_s, time_at
 from klio_dagster.store.heartbeat import Confirmation
+from klio_dagster.store.objects import TimeLeft
 
 ENDED = 143  # as a shell reports SIGTERM
 
@@ -134,7 +133,7 @@ def end_now() -> None:
     os._exit(ENDED)
 
 
-def _confirming(manifest: Manifest) -> Callable[[], None]:
+def _confirming(manifest: Manifest) -> TimeLeft:
     """What returns when the run is known to hold its claim still.
 
     Others may take over what it held; then nothing of this process may be written any more.
@@ -150,7 +149,7 @@ def _confirming(manifest: Manifest) -> Callable[[], None]:
 
 
 def _confirm_nothing() -> None:
-    """Nobody holds a claim."""
+    """Nobody holds a claim: there is time."""
 
 
 def _show(text: str) -> None:

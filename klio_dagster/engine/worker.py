@@ -140,12 +140,15 @@ class Serving:
         ]
         self._say(self._begun)
 
-    def _confirm(self) -> None:
+    def _confirm(self) -> float | None:
         """Wait while nobody knows whether the run still holds its claim; time limits wait, too."""
-        if self._confirmation is not None and not self._confirmation.is_fresh:
+        if self._confirmation is None:
+            return None
+        if not self._confirmation.is_fresh:
             self._say([WAIT])
             self._confirmation.wait()
             self._say(self._begun)  # what is left of it is timed anew
+        return self._confirmation.left_s
 
     def _write(self, receipt: Receipt) -> None:
         self._end_copies()

@@ -43,6 +43,7 @@ def in_flight(
     ours: Claim | None = None,
     *,
     now: float | Clock | None = None,
+    states: Iterable[ClaimState] | None = None,
 ) -> InFlight:
     """What other live runs hold of these assets.
 
@@ -52,14 +53,17 @@ def in_flight(
         entities: entities asked for.
         ours: our own claim; only claims that go before it count. None: all count.
         now: the store's clock, see `read_claims`.
+        states: the claims, where they have just been read.
 
     Raises:
         ConfigError: a claim cannot be read.
         StoreUnavailableError: the store did not answer.
     """
+    if states is None:
+        states = read_claims(store, now=now, ours=ours.work_id if ours else "")
     claims = [
         state
-        for state in read_claims(store, now=now)
+        for state in states
         if state.is_alive
         and not set(keys).isdisjoint(state.claim.assets)
         and (ours is None or goes_before(state.claim, ours))

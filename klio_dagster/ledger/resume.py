@@ -17,11 +17,7 @@ from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import all_receipts, finished_receipts, held_pairs
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claim import Claim, ClaimState
-from klio_dagster.store.claims import (
-    read_claims,
-    remove_claim,
-    store_time,
-)
+from klio_dagster.store.claims import read_claims, remove_claim, store_time
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import clean_leftovers
 from klio_dagster.store.outbox import forget_published, leave, published
@@ -53,9 +49,29 @@ def fold_dead_runs(
         ConfigError: a claim cannot be read.
         StoreUnavailableError: the store did not answer.
     """
+    return clear_away(store, ledger, instance, asking=asking)[0]
+
+
+def clear_away(
+    store: Store,
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    *,
+    asking: str = "",
+    ours: str = "",
+) -> tuple[list[str], list[ClaimState]]:
+    """As `fold_dead_runs`; with the claims that are left, all of them alive.
+
+    Args:
+        store: where claims and receipts lie.
+        ledger: Dagster's log.
+        instance: Dagster's.
+        asking: id of the run that asks.
+        ours: id of its work, if it holds a claim; that one is not read.
+    """
     cleared: list[ClaimState] = []
     while True:
-        states = read_claims(store, now=partial(store_time, store))
+        states = read_claims(store, now=partial(store_time, store), ours=ours)
         dead = [state for state in states if not state.is_alive]
         if not dead:
             break
@@ -65,17 +81,17 @@ def fold_dead_runs(
         for state in dead:
             with settling(store, state.claim.work_id) as is_ours:
                 if is_ours:
-                    clear_away(store, ledger, instance, state, working)
+                    clear_one(store, ledger, instance, state, working)
                     cleared.append(state)
         if len(cleared) == before:
             time.sleep(_ASK_AGAIN_S)  # another run is at it: what it records is not planned again
     if cleared and (root := store.local_path("")) is not None:
         folders = {asset for state in cleared for asset in state.claim.assets}
         clean_leftovers(root, _LEFTOVER_AGE_S, folders=(OWN_FOLDER, *sorted(folders)))
-    return [state.claim.run_id for state in cleared]
+    return [state.claim.run_id for state in cleared], states
 
 
-def clear_away(
+def clear_one(
     store: Store,
     ledger: Ledger,
     instance: dg.DagsterInstance,

@@ -6,274 +6,29 @@
 """
 
 import json
-import math
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
 from functools import cache, partial
-from threading import Lock
 from typing import Any
-from uuid import uuid4
 
-from klio_dagster.errors import (
-    ClaimLostError,
-    EntitiesInFlightError,
-    ObjectNotFoundError,
-    StoreForbiddenError,
-)
-from klio_dagster.store.claim import Claim, ClaimState, encoded, order, parsed
-from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped
-from klio_dagster.store.layout import (
-    CLOCK_PATH,
-    OPEN_PREFIX,
-    beat_path,
-    claim_path,
-)
-from klio_dagster.store.objects import ObjectStore
-from klio_dagster.store.processes import Process
+from klio_dagster.errors import ObjectNotFoundError
+from klio_dagster.store.claim import Claim, ClaimState, order, parsed
+from klio_dagster.store.clock import Clock, passed_s, silent_s, time_at
+from klio_dagster.store.clock import store_time as store_time
+from klio_dagster.store.layout import OPEN_PREFIX, beat_path, claim_path
+from klio_dagster.store.objects import ObjectInfo, ObjectStore
 
 DEAD_AFTER_S = 60.0
 
 _CLAIM_FILE = claim_path("x").rpartition("/")[2]
 
 
-class OpenClaim:
-    """A claim of this process. Made by `open_claim`; threads may share it."""
-
-    def __init__(self, store: ObjectStore, claim: Claim, monotonic: Clock = passed_s) -> None:
-        self._store = store
-        self._monotonic = monotonic
-        self._claim = claim
-        self._assets = claim.assets
-        self._lock = Lock()
-        self._is_open = True
-        self._is_lost = False
-        self._beats = 0
-
-    @property
-    def claim(self) -> Claim:
-        """What is held now."""
-        return self._claim
-
-    def beat(self) -> float:
-        """Say that the run lives. Does nothing once the claim is closed.
-
-        Returns:
-            The time by the store's clock, in seconds since 1970.
-
-        Raises:
-            ClaimLostError: others took the run for dead: it must write nothing any more.
-            ConfigError: the store does not let us write.
-            StoreUnavailableError: it did not answer.
-        """
-        path = beat_path(self._claim.work_id)
-        with self._lock:
-            if not self._is_held():
-                return time.time()
-            self._beats += 1  # another content each time: some stores tell changes by that
-            self._store.put(path, stamped({"beat": self._beats}, self._monotonic))
-        return self._store.head(path).modified.timestamp()
-
-    def start(self) -> None:
-        """Say since when it is held: it goes after all claims there are by now.
-
-        Raises:
-            ClaimLostError: others took the run for dead.
-            ConfigError: the store does not let us write.
-            StoreUnavailableError: it did not answer.
-        """
-        now = self.beat()
-        claims = [state.claim for state in read_claims(self._store, now=now)]
-        ours = self._claim.generation
-        # Ours until now: that of its object, which readers take as long as it says none itself.
-        created = max([now, *(c.created for c in claims if c.generation == ours)])
-        latest = max((c.created for c in claims if c.generation != ours), default=0.0)
-        if created < latest:  # the clock was set back
-            created = math.nextafter(latest, math.inf)
-        self._change(replace(self._claim, created=created))
-
-    def set_manifest(self, path: str) -> None:
-        """Name the manifest that says which entities are held.
-
-        Raises:
-            ClaimLostError: others took the run for dead.
-            ConfigError: the store does not let us write.
-            StoreUnavailableError: it did not answer.
-        """
-        self._change(replace(self._claim, manifest=path))
-
-    def set_job(self, job_id: str) -> None:
-        """Name the job that works for it.
-
-        Raises:
-            ClaimLostError: others took the run for dead.
-            ConfigError: the store does not let us write.
-            StoreUnavailableError: it did not answer.
-        """
-        self._change(replace(self._claim, job_id=job_id))
-
-    def revoke(self) -> None:
-        """Let nobody write for it any more but its own launcher, 30 s from now.
-
-        Raises:
-            ClaimLostError: others took the run for dead.
-            ConfigError: the store does not let us write.
-            StoreUnavailableError: it did not answer.
-        """
-        claim = self._claim
-        with self._lock:
-            if self._is_held():
-                self._claim = replace(claim, generation=uuid4().hex)
-                self._store.put(claim_path(claim.work_id), encoded(self._claim))
-
-    def release(self) -> None:
-        """Hold nothing until it is renewed.
-
-        Raises:
-            ClaimLostError: others took the run for dead.
-            ConfigError: the store does not let us write.
-            StoreUnavailableError: it did not answer.
-        """
-        self._change(replace(self._claim, assets=(), manifest=None))
-
-    def renew(self) -> None:
-        """Hold every entity of its assets again, and go after all claims there are by now.
-
-        Raises:
-            ClaimLostError: others took the run for dead.
-            ConfigError: the store does not let us write.
-            StoreUnavailableError: it did not answer.
-        """
-        self._change(replace(self._claim, assets=self._assets, manifest=None, created=0.0))
-        self.start()
-
-    def close(self) -> None:
-        """Give everything free, unless it was lost. Safe to call again.
-
-        Raises:
-            ConfigError: the store does not let us delete.
-            StoreUnavailableError: it did not answer.
-        """
-        with self._lock, suppress(ClaimLostError):
-            if self._is_held():
-                remove_claim(self._store, self._claim.work_id)
-            self._is_open = False
-
-    def _change(self, claim: Claim) -> None:
-        with self._lock:
-            # Written unasked, a claim that others have cleared away would be there again, and its
-            # run would go on beside the one that took its entities over.
-            is_held = self._is_held()
-            self._claim = claim
-            if is_held:
-                self._store.put(claim_path(claim.work_id), encoded(claim))
-
-    def _is_held(self) -> bool:
-        """It was not closed. Asked under the lock.
-
-        Raises:
-            ClaimLostError: others took the run for dead, now or before.
-        """
-        if self._is_open:
-            found = _holder_of(self._store, self._claim.work_id)
-            self._is_lost = found != (self._claim.generation, asdict(self._claim.launcher))
-            self._is_open = not self._is_lost
-        if self._is_lost:
-            raise ClaimLostError(
-                "it gave no sign of life for so long that others took its entities over",
-                where=f"run {self._claim.run_id}",
-                fix="what it had finished is recorded; run again for the rest",
-            )
-        return self._is_open
-
-
-def open_claim(
-    store: ObjectStore,
-    run_id: str,
-    *,
-    assets: Sequence[str],
-    work_id: str | None = None,
-    engine: str = "local",
-    job_id: str | None = None,
-    seen: int = 0,
-    outbox: str = "",
-    monotonic: Clock = passed_s,
-) -> OpenClaim:
-    """Write a claim of this process. From then on every run that plans sees it.
-
-    Args:
-        store: the store of the run's outputs.
-        run_id: Dagster's id of the run.
-        assets: keys of the assets it computes.
-        work_id: names the folders of this work; the run's id if None.
-        engine: what executes the run's job.
-        job_id: the job at a remote service.
-        seen: where the newest event of the assets stands in the ledger.
-        outbox: the group whose entities have to be passed on if we die before we did.
-        monotonic: seconds; goes on while the process or the machine is stopped.
-
-    Raises:
-        ConfigError: the store does not let us write, or the run id cannot name a folder.
-        EntitiesInFlightError: the same work of the same run is being done already.
-        StoreUnavailableError: the store did not answer.
-    """
-    claim = Claim(
-        work_id=work_id or run_id,
-        run_id=run_id,
-        generation=uuid4().hex,
-        created=0.0,
-        assets=tuple(assets),
-        manifest=None,
-        launcher=Process.this(),
-        engine=engine,
-        job_id=job_id,
-        seen=seen,
-        outbox=outbox,
-    )
-    # That there is one may also be the answer to our second try, when the first one's was lost.
-    is_new = store.put_if_absent(claim_path(claim.work_id), encoded(claim))
-    if not is_new and generation_of(store, claim.work_id) != claim.generation:
-        raise EntitiesInFlightError(
-            "another process is executing it already",
-            where=f"run {run_id}",
-            fix="wait for it to end, or terminate it, then run again",
-        )
-    opened = OpenClaim(store, claim, monotonic)
-    # The claim's own time decides who goes first, and only after it can be seen: were it taken
-    # before, another run could read all claims, miss this one, and still have to give way to it.
-    # An object's own time is that of its writing, a moment before it can be seen; so the time is
-    # that of the beat, which is written after. Until the claim says it, readers take the object's.
-    opened.start()
-    return opened
-
-
-def adopt(store: ObjectStore, state: ClaimState, monotonic: Clock = passed_s) -> OpenClaim | None:
-    """Become the launcher of a claim whose own is gone; None if it is no orphan any more.
-
-    Its job and its workers do not notice.
-
-    Args:
-        store: where it lies.
-        state: as it was read.
-        monotonic: seconds.
-
-    Raises:
-        ConfigError: the store does not let us write.
-        StoreUnavailableError: it did not answer.
-    """
-    found = claim_of(store, state.claim.work_id)
-    if found is None or found.launcher != state.claim.launcher:
-        return None
-    ours = replace(found, launcher=Process.this())
-    store.put(claim_path(ours.work_id), encoded(ours))
-    adopted = OpenClaim(store, ours, monotonic)
-    adopted.beat()
-    return adopted
-
-
 def read_claims(
-    store: ObjectStore, *, now: float | Clock | None = None, monotonic: Clock = passed_s
+    store: ObjectStore,
+    *,
+    now: float | Clock | None = None,
+    monotonic: Clock = passed_s,
+    ours: str = "",
 ) -> list[ClaimState]:
     """All claims in the store and whether their runs live; the one that goes first, first.
 
@@ -282,9 +37,10 @@ def read_claims(
 
     Args:
         store: the store of the runs' outputs.
-        now: the store's clock in seconds since 1970, what `OpenClaim.beat` returned, or what tells
-            it if there is a claim of another machine; None: `time_at`.
+        now: the store's clock in seconds since 1970, or what tells it if there is a claim of
+            another machine; None: `time_at`.
         monotonic: seconds, for claims of this machine.
+        ours: id of the reader's own work, whose claim is not read.
 
     Raises:
         ConfigError: a claim cannot be read.
@@ -292,10 +48,32 @@ def read_claims(
     """
     told = partial(time_at, store) if now is None else now
     clock = cache(told if callable(told) else lambda: told)
-    listed = {info.path: info for info in store.list(OPEN_PREFIX)}
+    return read_listed(store, listed_claims(store), clock, monotonic, ours)
+
+
+def listed_claims(store: ObjectStore) -> dict[str, ObjectInfo]:
+    """The objects of all claims, by path; none is read.
+
+    Raises:
+        ConfigError: the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
+    return {info.path: info for info in store.list(OPEN_PREFIX)}
+
+
+def read_listed(
+    store: ObjectStore, listed: Mapping[str, ObjectInfo], clock: Clock, monotonic: Clock, ours: str
+) -> list[ClaimState]:
+    """The claims of a listing, see `read_claims`.
+
+    Raises:
+        ConfigError: a claim cannot be read.
+        StoreUnavailableError: the store did not answer.
+    """
+    own = claim_path(ours) if ours else ""
     states: list[ClaimState] = []
     for path, info in listed.items():
-        if not path.endswith(f"/{_CLAIM_FILE}"):
+        if path == own or not path.endswith(f"/{_CLAIM_FILE}"):
             continue
         data = store.get_or_none(path)
         if data is None:  # closed since it was listed
@@ -312,31 +90,6 @@ def read_claims(
     return sorted(states, key=lambda state: order(state.claim))
 
 
-def store_time(store: ObjectStore) -> float:
-    """The time by the store's clock, in seconds since 1970. Writes a small object to learn it.
-
-    Raises:
-        ConfigError: the store does not let us write.
-        StoreUnavailableError: it did not answer.
-    """
-    store.put(CLOCK_PATH, b"now\n")
-    return store.head(CLOCK_PATH).modified.timestamp()
-
-
-def time_at(store: ObjectStore) -> float:
-    """The time by the store's clock, in seconds since 1970; this machine's where that is the same.
-
-    So it is for a local folder, and has to be where we may not write.
-
-    Raises:
-        StoreUnavailableError: the store did not answer.
-    """
-    if store.local_path("") is None:
-        with suppress(StoreForbiddenError):
-            return store_time(store)
-    return time.time()
-
-
 def generation_of(store: ObjectStore, work_id: str) -> str | None:
     """The generation of the claim that there is; None if there is none, or none we can read.
 
@@ -351,8 +104,13 @@ def generation_of(store: ObjectStore, work_id: str) -> str | None:
         return None
 
 
-def _holder_of(store: ObjectStore, work_id: str) -> tuple[str, dict[str, Any]] | None:
-    """Generation and launcher of the claim that there is; None if there is none we can read."""
+def holder_of(store: ObjectStore, work_id: str) -> tuple[str, dict[str, Any]] | None:
+    """Generation and launcher of the claim that there is; None if there is none we can read.
+
+    Raises:
+        ConfigError: the store does not let us read.
+        StoreUnavailableError: it did not answer.
+    """
     data = store.get_or_none(claim_path(work_id))
     try:
         fields: dict[str, Any] = {} if data is None else json.loads(data)

@@ -3,8 +3,11 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from klio_dagster.errors import StoreForbiddenError
+from klio_dagster.store.layout import CLOCK_PATH
 from klio_dagster.store.objects import ObjectStore
 from klio_dagster.store.processes import Process
 
@@ -28,6 +31,31 @@ def wall_clock_from(at: float, passed: float, monotonic: Clock = passed_s) -> Cl
         monotonic: seconds.
     """
     return lambda: at + monotonic() - passed
+
+
+def store_time(store: ObjectStore) -> float:
+    """The time by the store's clock, in seconds since 1970. Writes a small object to learn it.
+
+    Raises:
+        ConfigError: the store does not let us write.
+        StoreUnavailableError: it did not answer.
+    """
+    store.put(CLOCK_PATH, b"now\n")
+    return store.head(CLOCK_PATH).modified.timestamp()
+
+
+def time_at(store: ObjectStore) -> float:
+    """The time by the store's clock, in seconds since 1970; this machine's where that is the same.
+
+    So it is for a local folder, and has to be where we may not write.
+
+    Raises:
+        StoreUnavailableError: the store did not answer.
+    """
+    if store.local_path("") is None:
+        with suppress(StoreForbiddenError):
+            return store_time(store)
+    return time.time()
 
 
 def stamped(fields: dict[str, Any], monotonic: Clock) -> bytes:

@@ -1,9 +1,9 @@
 """A store that is written to only while the run that writes is known to be alive."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from klio_dagster.store.objects import ObjectInfo, ObjectStore
+from klio_dagster.store.objects import ObjectInfo, ObjectStore, TimeLeft
 
 
 class ConfirmedStore:
@@ -11,10 +11,10 @@ class ConfirmedStore:
 
     Args:
         store: what is read from and written to.
-        confirm: returns when something may be written; it may wait.
+        confirm: returns when something may be written, and how soon; it may wait.
     """
 
-    def __init__(self, store: ObjectStore, confirm: Callable[[], None]) -> None:
+    def __init__(self, store: ObjectStore, confirm: TimeLeft) -> None:
         self._store = store
         self._confirm = confirm
 
@@ -24,9 +24,17 @@ class ConfirmedStore:
         return self._store.url
 
     def put(self, path: str, data: bytes) -> None:
-        """Write or replace an object, once that is confirmed."""
-        self._confirm()
-        self._store.put(path, data)
+        """Write or replace an object, once that is confirmed, and as long as it is."""
+        self._store.put_within(path, data, self._confirm)
+
+    def put_within(self, path: str, data: bytes, left_s: TimeLeft) -> None:
+        """The same, if it is seen in time."""
+
+        def least() -> float | None:
+            told = (self._confirm(), left_s())
+            return min((left for left in told if left is not None), default=None)
+
+        self._store.put_within(path, data, least)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Write the object unless there is one, once that is confirmed."""
@@ -36,6 +44,10 @@ class ConfirmedStore:
     def get(self, path: str) -> bytes:
         """The bytes of an object."""
         return self._store.get(path)
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The bytes of an object, some megabytes at a time."""
+        return self._store.pieces(path)
 
     def get_or_none(self, path: str) -> bytes | None:
         """The bytes of an object, or None if there is none."""

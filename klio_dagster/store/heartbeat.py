@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import Self
 
 from klio_dagster.errors import ClaimLostError, KlioError
-from klio_dagster.store.claims import OpenClaim, claim_of, generation_of, store_time
+from klio_dagster.store.claims import claim_of, generation_of, store_time
 from klio_dagster.store.clock import Clock, passed_s, silent_s
 from klio_dagster.store.layout import beat_path
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
+from klio_dagster.store.open_claim import WRITTEN_BY_S, OpenClaim
 
 BEAT_EVERY_S = 10.0
 LOOK_EVERY_S = 5.0
@@ -124,6 +125,11 @@ class Confirmation:
         """The run was alive a moment ago: what it computed may be written."""
         return not self.is_lost and self._monotonic() - self._confirmed_at <= CONFIRMED_FOR_S
 
+    @property
+    def left_s(self) -> float:
+        """Seconds in which what is written now has to be seen."""
+        return self._confirmed_at + WRITTEN_BY_S - self._monotonic()
+
     def look(self) -> None:
         """Look at claim and beat. A store that does not answer confirms nothing."""
         with suppress(KlioError):
@@ -168,10 +174,14 @@ class Confirmation:
             self.look()
         on_lost()
 
-    def wait(self, poll_s: float = 0.2) -> None:
+    def wait(self, poll_s: float = 0.2) -> float:
         """Return as soon as what was computed may be written; never, once the claim is lost.
 
         The process that supervises this one ends it then.
+
+        Returns:
+            `left_s`.
         """
         while not self.is_fresh:
             time.sleep(poll_s)
+        return self.left_s

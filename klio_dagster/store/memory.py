@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from klio_dagster.errors import ObjectNotFoundError
-from klio_dagster.store.objects import ObjectInfo, ObjectStore, check_path, check_prefix
+from klio_dagster.store.objects import ObjectInfo, ObjectStore, TimeLeft, check_path, check_prefix
 from klio_dagster.store.store import Store
 
 
@@ -39,6 +39,15 @@ class MemoryStore:
         with self._lock:
             self._write(key, data)
 
+    def put_within(self, path: str, data: bytes, left_s: TimeLeft) -> None:
+        """Write or replace an object; that takes no time.
+
+        Raises:
+            ConfigError: the path leaves the store.
+        """
+        left_s()
+        self.put(path, data)
+
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Write the object unless there is one; of many writers exactly one gets True.
 
@@ -60,6 +69,15 @@ class MemoryStore:
             ObjectNotFoundError: there is no such object.
         """
         return self._find(path)[0]
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The bytes of an object, at once.
+
+        Raises:
+            ConfigError: the path leaves the store.
+            ObjectNotFoundError: there is no such object.
+        """
+        yield self.get(path)
 
     def get_or_none(self, path: str) -> bytes | None:
         """The bytes of an object, or None if there is none.

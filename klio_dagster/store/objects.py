@@ -1,11 +1,14 @@
 """What every store answers: the protocol, what a listing tells, and which paths are accepted."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from klio_dagster.errors import ConfigError
+
+TimeLeft = Callable[[], float | None]
+"""Seconds in which something is to be written, or never; None where it has time. May wait."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -50,12 +53,20 @@ class ObjectStore(Protocol):
         """Write or replace an object. Atomic: others see all of the bytes or none."""
         ...
 
+    def put_within(self, path: str, data: bytes, left_s: TimeLeft) -> None:
+        """Write or replace an object that is seen in time or never; asked right before that."""
+        ...
+
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Write the object unless there is one; of many writers exactly one gets True."""
         ...
 
     def get(self, path: str) -> bytes:
         """The bytes of an object; `ObjectNotFoundError` if there is none."""
+        ...
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The bytes of an object, some megabytes at a time, all of one version."""
         ...
 
     def get_or_none(self, path: str) -> bytes | None:

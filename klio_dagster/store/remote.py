@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 
 import obstore
@@ -68,18 +69,36 @@ def read_whole(client: RemoteClient | LocalStore | MemoryStore, key: str) -> byt
         BaseError: obstore's.
     """
     got = obstore.get(client, key)
-    size, etag = got.meta["size"], got.meta["e_tag"]
+    size, tag = got.meta["size"], got.meta["e_tag"]
     if size <= PIECE_BYTES:
         return got.bytes().to_bytes()
     del got  # its connection with it
-
-    def piece(start: int) -> bytes:
-        wanted = (start, min(start + PIECE_BYTES, size))
-        options: Any = {"range": wanted, **({"if_match": etag} if etag else {})}
-        return obstore.get(client, key, options=options).bytes().to_bytes()
-
     with ThreadPoolExecutor(_AT_ONCE) as threads:
+        piece = partial(_piece, client, key, size, tag)
         return b"".join(threads.map(piece, range(0, size, PIECE_BYTES)))
+
+
+def read_pieces(client: RemoteClient | LocalStore | MemoryStore, key: str) -> Iterator[bytes]:
+    """The bytes of an object, piece by piece, all of the same version.
+
+    Raises:
+        BaseError: obstore's.
+    """
+    meta = obstore.head(client, key)
+    for start in range(0, meta["size"], PIECE_BYTES):
+        yield _piece(client, key, meta["size"], meta["e_tag"], start)
+
+
+def _piece(
+    client: RemoteClient | LocalStore | MemoryStore,
+    key: str,
+    size: int,
+    tag: str | None,
+    start: int,
+) -> bytes:
+    wanted = (start, min(start + PIECE_BYTES, size))
+    options: Any = {"range": wanted, **({"if_match": tag} if tag else {})}
+    return obstore.get(client, key, options=options).bytes().to_bytes()
 
 
 def _anonymous(config: dict[str, str]) -> dict[str, str]:

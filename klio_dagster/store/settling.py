@@ -4,6 +4,7 @@ import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
+from uuid import uuid4
 
 from klio_dagster.errors import ObjectNotFoundError
 from klio_dagster.store.claims import store_time
@@ -30,7 +31,7 @@ def settling(store: ObjectStore, work_id: str, monotonic: Clock = passed_s) -> G
         ConfigError: the store does not let us write.
         StoreUnavailableError: it did not answer.
     """
-    ours = stamped(asdict(Process.this()), monotonic)
+    ours = stamped({**asdict(Process.this()), "token": uuid4().hex}, monotonic)
     number = _taken(store, work_id, ours, monotonic)
     try:
         yield number is not None and store.exists(claim_path(work_id))
@@ -50,6 +51,9 @@ def _taken(store: ObjectStore, work_id: str, ours: bytes, monotonic: Clock) -> i
     """
     number = 0
     while not store.put_if_absent(settling_path(work_id, number), ours):
+        # The answer to a second try, when that to the first was lost.
+        if store.get_or_none(settling_path(work_id, number)) == ours:
+            return number
         if not _is_abandoned(store, settling_path(work_id, number), monotonic):
             return None
         number += 1

@@ -5,7 +5,7 @@ so no id, however it is spelled, can name a file outside the pattern's folder.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -184,14 +184,36 @@ class OpenedSource:
             StoreUnavailableError: the store did not answer.
         """
         if self.path is None:
-            size = self._store.head(self._key).size
-            if size > most_bytes:
-                raise EntityError(
-                    f"it has {size:,} bytes, and is downloaded whole up to {most_bytes:,}",
-                    where=self.uri,
-                    fix="cut it into shorter recordings",
-                )
+            self.size(most_bytes)
         return self._store.get(self._key)
+
+    def size(self, most_bytes: int = MOST_BYTES) -> int:
+        """How many bytes it has.
+
+        Raises:
+            EntityError: they are more than that.
+            ObjectNotFoundError: it was removed since it was listed.
+            ConfigError: the store does not let us read it.
+            StoreUnavailableError: the store did not answer.
+        """
+        size = self._store.head(self._key).size
+        if size > most_bytes:
+            raise EntityError(
+                f"it has {size:,} bytes, and is downloaded whole up to {most_bytes:,}",
+                where=self.uri,
+                fix="cut it into shorter recordings",
+            )
+        return size
+
+    def pieces(self) -> Iterator[bytes]:
+        """All its bytes, some megabytes at a time, all of the same version.
+
+        Raises:
+            ObjectNotFoundError: it was removed since it was listed.
+            ConfigError: the store does not let us read it.
+            StoreUnavailableError: the store did not answer.
+        """
+        return self._store.pieces(self._key)
 
 
 def list_sources(

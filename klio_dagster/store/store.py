@@ -1,24 +1,24 @@
 """`Store`: one class over a local folder, Google Cloud Storage, S3 or Azure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
 import obstore
 from obstore import exceptions
-from obstore.store import LocalStore, MemoryStore
+from obstore.store import GCSStore, LocalStore, MemoryStore, S3Store
 
 from klio_dagster.errors import ConfigError, ObjectNotFoundError
 from klio_dagster.store import local
 from klio_dagster.store.access import Access
 from klio_dagster.store.failures import STORE_ERRORS, store_error
-from klio_dagster.store.objects import ObjectInfo, check_path, check_prefix
-from klio_dagster.store.remote import RemoteClient, read_whole, remote_client
+from klio_dagster.store.listing import PAGE_NAMES, side_by_side
+from klio_dagster.store.objects import ObjectInfo, TimeLeft, check_path, check_prefix
+from klio_dagster.store.remote import RemoteClient, read_pieces, read_whole, remote_client
 from klio_dagster.store.url import StoreUrl
 
-_LISTED_AT_ONCE = 1000  # what GCS, S3 and Azure answer per request
 _DELETED_AT_ONCE = 1000  # what S3 takes per request
 
 
@@ -115,6 +115,31 @@ class Store:
         except STORE_ERRORS as error:
             raise store_error(error, self.uri(key)) from error
 
+    def put_within(self, path: str, data: bytes, left_s: TimeLeft) -> None:
+        """Write or replace an object that others see in time, or never. Atomic like `put`.
+
+        Args:
+            path: of the object.
+            data: its bytes.
+            left_s: how long it may take to be seen; asked right before that.
+
+        Raises:
+            ConfigError: the path leaves the store, or the store does not let us write.
+            StoreUnavailableError: it did not answer in time or is full.
+        """
+        client = self._client
+        if isinstance(client, LocalStore | MemoryStore):
+            left_s()
+            self.put(path, data)
+            return
+        from klio_dagster.store.timely import put_in_time  # asyncio: 12 ms that others do not need
+
+        key = check_path(path)
+        try:
+            put_in_time(client, key, data, left_s)
+        except STORE_ERRORS as error:
+            raise store_error(error, self.uri(key)) from error
+
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Write the object unless there is one; of many writers exactly one gets True.
 
@@ -144,6 +169,23 @@ class Store:
             if self._root is not None:
                 return (self._root / key).read_bytes()
             return read_whole(self._client, key)
+        except STORE_ERRORS as error:
+            raise store_error(error, self.uri(key)) from error
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The bytes of an object, some megabytes at a time, all of one version.
+
+        Raises:
+            ObjectNotFoundError: there is none.
+            ConfigError: the path leaves the store, or the store does not let us read.
+            StoreUnavailableError: it did not answer, or the object is another one by now.
+        """
+        if self._root is not None:
+            yield self.get(path)
+            return
+        key = check_path(path)
+        try:
+            yield from read_pieces(self._client, key)
         except STORE_ERRORS as error:
             raise store_error(error, self.uri(key)) from error
 
@@ -203,12 +245,11 @@ class Store:
             if self._root is not None:
                 yield from local.files_below(self._root, folder)
                 return
-            # Strict typing would need arro3 installed, for a mode that is not used here.
-            batches = obstore.list(  # pyright: ignore[reportUnknownMemberType]
-                self._client, folder or None, chunk_size=_LISTED_AT_ONCE
-            )
-            for batch in batches:
-                yield from map(_info, batch)
+            if isinstance(self._client, GCSStore | S3Store):  # they tell names in order
+                yield from side_by_side(partial(self.pages, folder), folder and f"{folder}/")
+                return
+            for page in self.pages(folder):
+                yield from page
         except STORE_ERRORS as error:
             raise store_error(error, self.uri(folder)) from error
 
@@ -271,6 +312,15 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
+
+    def pages(self, folder: str, after: str | None = None) -> Iterator[Sequence[ObjectInfo]]:
+        """What lies below a folder of a bucket, a request each; only names behind `after`."""
+        # Strict typing would need arro3 installed, for a mode that is not used here.
+        batches = obstore.list(  # pyright: ignore[reportUnknownMemberType]
+            self._client, folder or None, offset=after, chunk_size=PAGE_NAMES
+        )
+        for batch in batches:
+            yield list(map(_info, batch))
 
     @cached_property
     def _client(self) -> RemoteClient | LocalStore | MemoryStore:

@@ -49,13 +49,17 @@ class BucketCatalogue(Catalogue):
         self.register(*names)
         return names
 
-    def run(self, *assets: dg.AssetsDefinition, **config: object) -> Outcome:
-        """As `Catalogue.run`, on the bucket."""
-        klio = KlioResource(
+    @property
+    def klio(self) -> KlioResource:
+        """What opens the bucket in a run or a sensor."""
+        return KlioResource(
             store=self.bucket.url,
             store_options=self.options,
             source_options=self.source_options,
             engine=LocalEngine(workers=2),
         )
+
+    def run(self, *assets: dg.AssetsDefinition, **config: object) -> Outcome:
+        """As `Catalogue.run`, on the bucket."""
         given = {"tags": ENTITY_RUN, "entities": "all", **config}
-        return super().run(*assets, resources={"klio": klio}, **given)  # pyright: ignore
+        return super().run(*assets, resources={"klio": self.klio}, **given)  # pyright: ignore

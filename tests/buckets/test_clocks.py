@@ -2,16 +2,20 @@
 
 import json
 
+import dagster as dg
 import pytest
 
 from klio_dagster.codecs.hashing import data_version
 from klio_dagster.codecs.json import Json
 from klio_dagster.core.receipt import Receipt
+from klio_dagster.defs.decorator import source_assets
 from klio_dagster.errors import StoreForbiddenError
-from klio_dagster.store.claims import open_claim, read_claims
+from klio_dagster.store.claims import read_claims
 from klio_dagster.store.layout import CLOCK_PATH, claim_path, output_path
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.receipt_objects import ReceiptObjects
 from klio_dagster.store.store import Store
+from klio_dagster.streaming.retry_sensor import build_klio_retry_sensor
 from tests.buckets.bucket_catalogue import BucketCatalogue
 from tests.flows.catalogue import all_of, the_group, tracks
 from tests.services.gcs import GcsServer
@@ -27,6 +31,20 @@ def opened_elsewhere(store: Store, run_id: str) -> None:
     written = json.loads(store.get(claim_path(run_id)))
     launcher = written["launcher"] | {"host": "elsewhere"}
     store.put(claim_path(run_id), json.dumps({**written, "launcher": launcher}).encode())
+
+
+def tries_again(catalogue: BucketCatalogue) -> bool:
+    """A tick of the retry sensor asks for a run."""
+    group = tracks()
+    sensor = build_klio_retry_sensor(assets=group)
+    resources = {"klio": catalogue.klio}
+    defs = dg.Definitions([group, *source_assets(group)], sensors=[sensor], resources=resources)
+    with dg.build_sensor_context(
+        instance=catalogue.instance, definitions=defs, resources=resources, sensor_name=sensor.name
+    ) as context:
+        result = sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    return bool(result.run_requests)
 
 
 @an_hour_off
@@ -105,3 +123,35 @@ def test_where_we_may_not_write_the_time_is_our_own(direct: Store, gcs: GcsServe
 
     assert [state.is_alive for state in read_claims(store)] == [True]
     assert asked == [CLOCK_PATH]
+
+
+@an_hour_off
+def test_what_a_plan_fails_is_recorded_by_the_buckets_clock_as_well(
+    catalogue: BucketCatalogue, gcs: GcsServer, by_s: float
+):
+    gcs.buckets.offset_s = by_s
+    catalogue.fill(1)
+    catalogue.register("gone")
+
+    done = catalogue.run(tracks())
+
+    assert set(done.failures) == {("gone", "recording")}
+    for asset in ("recording", "mel"):
+        records = catalogue.ledger.records([asset], None)[asset]
+        assert records["gone"].failed
+        assert abs(records["gone"].timestamp - gcs.buckets.now()) < 30
+
+
+@an_hour_off
+def test_what_failed_rests_by_the_buckets_clock(
+    catalogue: BucketCatalogue, gcs: GcsServer, by_s: float
+):
+    gcs.buckets.offset_s = by_s
+    catalogue.register("gone")
+    catalogue.run(tracks())
+
+    at_once = tries_again(catalogue)
+    gcs.buckets.offset_s += 120
+    later = tries_again(catalogue)
+
+    assert (at_once, later) == (False, True)

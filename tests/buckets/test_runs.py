@@ -87,4 +87,4 @@ def test_ten_thousand_that_are_up_to_date_would_cost_no_request_each(
         asked[entities] = proxy.count() - before
 
     assert asked[300] <= asked[20] + 2, asked
-    assert asked[300] < 60, asked
+    assert asked[300] < 20, asked

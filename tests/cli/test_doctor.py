@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 import pytest
 
-from klio_dagster.store.claims import open_claim
 from klio_dagster.store.inbox import write_batch
 from klio_dagster.store.layout import LEDGER_PATH, claim_path
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.store import Store
 from tests.cli.given_up import keep, store_of
 from tests.services.buckets import bucket_at

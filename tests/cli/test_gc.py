@@ -6,7 +6,7 @@ import time
 import dagster as dg
 import pytest
 
-from klio_dagster.store.claims import open_claim
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.store import Store
 
 OLD = ("--older-than", "0s")

@@ -14,8 +14,9 @@ from klio_dagster.core.code_version import code_versions
 from klio_dagster.core.manifest import Manifest, Task, part_specs
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.resource import KlioResource
-from klio_dagster.store.claims import OpenClaim, open_claim, read_claims
+from klio_dagster.store.claims import read_claims
 from klio_dagster.store.layout import claim_path, manifest_head, manifest_part
+from klio_dagster.store.open_claim import OpenClaim, open_claim
 from klio_dagster.store.receipts import ReceiptPart
 from klio_dagster.store.store import Store
 from tests.flows.catalogue import Catalogue, all_of, the_group, tracks

@@ -13,7 +13,7 @@ from klio_dagster.defs.decorator import source_assets
 from klio_dagster.defs.reconcile import build_klio_reconcile_sensor
 from klio_dagster.defs.resource import KlioResource
 from klio_dagster.errors import ConfigError
-from klio_dagster.store.claims import open_claim
+from klio_dagster.store.open_claim import open_claim
 from tests.flows import flow_jobs as jobs
 from tests.flows.catalogue import Catalogue, Outcome, group, tracks
 

@@ -10,8 +10,9 @@ import pytest
 from klio_dagster.codecs.hashing import data_version
 from klio_dagster.codecs.json import Json
 from klio_dagster.core.receipt import Failure, Receipt
-from klio_dagster.store.claims import open_claim, read_claims
+from klio_dagster.store.claims import read_claims
 from klio_dagster.store.layout import OPEN_PREFIX, output_path
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.receipts import ReceiptPart
 from tests.flows.catalogue import Catalogue, all_of, the_group, tracks
 
@@ -19,7 +20,7 @@ HOUR = 3600
 ASSETS = ("recording", "mel", "report")
 HOLD = """
 import sys
-from klio_dagster.store.claims import open_claim
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.store import Store
 url, run_id, seen = sys.argv[1:]
 open_claim(Store.open(url), run_id, assets=["recording", "mel", "report"], seen=int(seen))

@@ -14,8 +14,8 @@ import pytest
 from klio_dagster.core.ids import escape
 from klio_dagster.errors import EntitiesInFlightError
 from klio_dagster.ledger.takedown import Place, Takedown, take_down, traces
-from klio_dagster.store.claims import open_claim
 from klio_dagster.store.layout import output_path
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.removed import removed_entities
 from tests.flows.catalogue import all_of, computed_tracks, tracks
 from tests.flows.test_checks import checked, short_and_long

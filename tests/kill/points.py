@@ -95,7 +95,7 @@ RUN: Mapping[str, Point] = {
     ),
     "after the batch is removed": Point(at="klio_dagster.defs.passing_on:remove_batch"),
     "before the claim is closed": Point(
-        at="klio_dagster.store.claims:OpenClaim.close", when="before"
+        at="klio_dagster.store.open_claim:OpenClaim.close", when="before"
     ),
 }
 

@@ -5,8 +5,8 @@ import pytest
 
 from klio_dagster.core.letter import Letter
 from klio_dagster.message import encode, new_message
-from klio_dagster.store.claims import open_claim
 from klio_dagster.store.dead_letter import DeadLetter, put
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.streaming.dead_letter import replay
 from klio_dagster.streaming.requests import ATTEMPT_TAG, BATCH_TAG, MOST_ATTEMPTS
 from tests.kill.dying import GOOD, asked, assert_all_is_done, dies, goes_on, run_of

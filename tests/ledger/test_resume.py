@@ -4,7 +4,7 @@ from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.ledger import ledger_of
 from klio_dagster.ledger.resume import settle
-from klio_dagster.store.claims import open_claim
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.receipts import ReceiptPart, compact
 from klio_dagster.store.store import Store
 from tests.ledger.catalogue import new_run, recording

@@ -9,7 +9,7 @@ from klio_dagster.core.state import State, states
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import in_flight
 from klio_dagster.observe.survey import surveyed
-from klio_dagster.store.claims import open_claim
+from klio_dagster.store.open_claim import open_claim
 from tests.flows.catalogue import Catalogue, opened, the_group, tracks
 from tests.ledger.catalogue import failed
 

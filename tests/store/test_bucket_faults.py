@@ -7,8 +7,11 @@ from random import Random
 
 import pytest
 
-from klio_dagster.errors import StoreForbiddenError, StoreUnavailableError
+from klio_dagster.errors import EntitiesInFlightError, StoreForbiddenError, StoreUnavailableError
+from klio_dagster.store.claims import read_claims
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.remote import PIECE_BYTES
+from klio_dagster.store.settling import settling
 from tests.services.buckets import Bucket
 from tests.services.faults import Fault, FaultyProxy
 
@@ -100,6 +103,36 @@ def test_a_write_whose_answer_is_lost_is_written_whole(bucket: Bucket, proxy: Fa
         store.put("a", b"x" * 1000)
 
     assert bucket.store().get("a") == b"x" * 1000
+
+
+def test_a_claim_whose_answer_is_lost_is_ours_when_the_second_try_finds_it_there(
+    bucket: Bucket, proxy: FaultyProxy
+):
+    store = bucket.at(proxy.url).store(**QUICK)
+
+    with proxy.broken(Fault(on="PUT", is_lost=True, times=1, where="claim.json")) as (fault,):
+        held = open_claim(store, "r1", assets=["mel"])
+
+    assert fault.met == 1
+    held.beat()
+    (state,) = read_claims(bucket.store())
+    assert state.claim.generation == held.claim.generation
+    with pytest.raises(EntitiesInFlightError):  # somebody else's is not
+        open_claim(store, "r1", assets=["mel"])
+
+
+def test_who_clears_away_and_hears_no_answer_does_not_take_itself_for_another(
+    bucket: Bucket, proxy: FaultyProxy
+):
+    store = bucket.at(proxy.url).store(**QUICK)
+    open_claim(store, "r1", assets=["mel"])
+
+    with (
+        proxy.broken(Fault(on="PUT", is_lost=True, times=1, where="settling")) as (fault,),
+        settling(store, "r1") as is_ours,
+    ):
+        assert is_ours
+    assert fault.met == 1
 
 
 def test_a_large_write_that_fails_in_the_middle_leaves_nothing(bucket: Bucket, proxy: FaultyProxy):

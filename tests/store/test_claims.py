@@ -11,20 +11,16 @@ import pytest
 
 from klio_dagster.errors import ClaimLostError, ConfigError, EntitiesInFlightError
 from klio_dagster.store.claim import goes_before
-from klio_dagster.store.claims import (
-    ClaimState,
-    open_claim,
-    read_claims,
-    remove_claim,
-)
+from klio_dagster.store.claims import ClaimState, read_claims, remove_claim
 from klio_dagster.store.layout import beat_path, claim_path, work_id_of
 from klio_dagster.store.memory import MemoryStore
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.processes import started_at
 from klio_dagster.store.store import Store
 
 HOLD = """
 import sys
-from klio_dagster.store.claims import open_claim
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.store import Store
 open_claim(Store.open(sys.argv[1]), "r1", assets=["mel"])
 print("held", flush=True)
@@ -201,12 +197,11 @@ def test_a_beat_keeps_a_run_on_another_machine_alive():
     held = open_claim(store, "r1", assets=["mel"])
     _launched_by(store, "r1", machine="another container of this name")
     clock.now += 50
-    now = held.beat()
+    held.beat()
     clock.now += 50
 
     state = _only(read_claims(store, now=clock()))
 
-    assert now == clock() - 50
     assert state.is_alive
 
 
@@ -214,9 +209,9 @@ def test_age_is_taken_by_the_store_s_clock_not_by_ours():
     clock = Clock()  # the store is years behind this machine
     store = MemoryStore(clock)
     _elsewhere(store, "r1")
-    mine = open_claim(store, "r2", assets=["mel"])
+    open_claim(store, "r2", assets=["mel"])
 
-    states = {s.claim.run_id: s.is_alive for s in read_claims(store, now=mine.beat())}
+    states = {s.claim.run_id: s.is_alive for s in read_claims(store)}
 
     assert states == {"r1": True, "r2": True}
 

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from klio_dagster.store.claim import goes_before
-from klio_dagster.store.claims import open_claim, read_claims
+from klio_dagster.store.claims import read_claims
 from klio_dagster.store.clock import wall_clock_from
 from klio_dagster.store.heartbeat import Confirmation
 from klio_dagster.store.layout import claim_path
 from klio_dagster.store.memory import MemoryStore
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.settling import settling
 
 HOUR = 3600.0

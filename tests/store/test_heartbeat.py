@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pytest
 
 from klio_dagster.errors import ClaimLostError, StoreUnavailableError
-from klio_dagster.store.claims import open_claim, remove_claim
+from klio_dagster.store.claims import remove_claim
 from klio_dagster.store.confirmed import ConfirmedStore
 from klio_dagster.store.heartbeat import Confirmation, Heartbeat
 from klio_dagster.store.memory import MemoryStore
+from klio_dagster.store.open_claim import open_claim
 
 
 @dataclass

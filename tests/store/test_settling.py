@@ -9,9 +9,10 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from klio_dagster.store.claims import open_claim, remove_claim
+from klio_dagster.store.claims import remove_claim
 from klio_dagster.store.layout import settling_path
 from klio_dagster.store.memory import MemoryStore
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.processes import Process, started_at
 from klio_dagster.store.settling import settling
 

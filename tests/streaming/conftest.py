@@ -35,4 +35,5 @@ def retrier(team: Team, monkeypatch: pytest.MonkeyPatch) -> Retrier:
     retrier = Retrier(team)
     clock = SimpleNamespace(time=lambda: time.time() + retrier.later_s)
     monkeypatch.setattr(retry_sensor, "time", clock)
+    monkeypatch.setattr(retry_sensor, "time_at", lambda _store: clock.time())
     return retrier

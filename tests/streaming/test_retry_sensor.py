@@ -11,9 +11,9 @@ from klio_dagster.core.job import JobId, UpstreamTrigger
 from klio_dagster.core.letter import Asked
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.errors import ConfigError
-from klio_dagster.store.claims import open_claim
 from klio_dagster.store.inbox import Batch, remove_batch, write_batch
 from klio_dagster.store.kept import Waiting, put_unasked
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.streaming.retry_sensor import build_klio_retry_sensor
 from tests.flows.catalogue import Catalogue, all_of
 from tests.ledger.catalogue import new_run

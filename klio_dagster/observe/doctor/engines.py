@@ -10,7 +10,7 @@ from typing import Any
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.size import shown_bytes
 from klio_dagster.engine.launch import carry_out
-from klio_dagster.engine.options import local_options, usable_cores
+from klio_dagster.engine.options import engine_options, usable_cores
 from klio_dagster.engine.probe import TRANSFORMS
 from klio_dagster.observe.doctor.children import ChildFailedError, child, probed
 from klio_dagster.observe.doctor.examine import Check
@@ -62,7 +62,7 @@ def look_at_local(about: About, engine: EngineInUse) -> Generator[Finding]:
     Raises:
         ConfigError: its options are wrong.
     """
-    options = local_options(engine.options)
+    options = engine_options(engine.options)
     yield _cores(about, options.workers)
     yield _memory(about, options.workers, engine.memory, memory_of_machine())
     worker = ["-m", "klio_dagster.engine.worker"]  # ends at once: its input is closed
