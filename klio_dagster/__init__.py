@@ -16,10 +16,12 @@ __all__ = [
     "CheckFailedError",
     "CheckResult",
     "ConfigError",
+    "DataflowEngine",
     "Entity",
     "EntityAsset",
     "EntityError",
     "EntityStep",
+    "FlinkEngine",
     "JobId",
     "Json",
     "JsonField",
@@ -31,6 +33,9 @@ __all__ = [
     "LocalEngine",
     "MessageError",
     "PlainIds",
+    "PortableEngine",
+    "Prices",
+    "PrismEngine",
     "PubSubError",
     "Result",
     "SourceFile",
@@ -77,7 +82,12 @@ if TYPE_CHECKING:
     )
     from klio_dagster.defs.decorator import klio_assets as klio_assets
     from klio_dagster.defs.decorator import source_assets as source_assets
+    from klio_dagster.defs.engines import DataflowEngine as DataflowEngine
+    from klio_dagster.defs.engines import FlinkEngine as FlinkEngine
     from klio_dagster.defs.engines import LocalEngine as LocalEngine
+    from klio_dagster.defs.engines import PortableEngine as PortableEngine
+    from klio_dagster.defs.engines import Prices as Prices
+    from klio_dagster.defs.engines import PrismEngine as PrismEngine
     from klio_dagster.defs.pubsub import KlioPubSubResource as KlioPubSubResource
     from klio_dagster.defs.reconcile import (
         build_klio_reconcile_sensor as build_klio_reconcile_sensor,
@@ -113,9 +123,11 @@ else:
         "CheckResult": "core.check",
         "ConfigError": "errors",
         "Entity": "core.entity",
+        "DataflowEngine": "defs.engines",
         "EntityAsset": "core.asset",
         "EntityError": "errors",
         "EntityStep": "core.asset",
+        "FlinkEngine": "defs.engines",
         "JobId": "core.job",
         "Json": "codecs.json",
         "JsonField": "message.decoders",
@@ -127,6 +139,9 @@ else:
         "LocalEngine": "defs.engines",
         "MessageError": "errors",
         "PlainIds": "message.decoders",
+        "PortableEngine": "defs.engines",
+        "Prices": "defs.engines",
+        "PrismEngine": "defs.engines",
         "PubSubError": "errors",
         "Result": "core.entity",
         "SourceFile": "engine.inputs",

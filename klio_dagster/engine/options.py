@@ -159,6 +159,13 @@ def engine_options(engine: Mapping[str, Any]) -> LocalOptions | RemoteOptions:
             where=f"engine {kind!r}",
             fix=f"it takes {', '.join(sorted(known - {'kind', 'spares'}))}",
         )
+    if kind != "dataflow" and dict(engine.get("pipeline_options") or {}).get("streaming"):
+        raise ConfigError(
+            "a pipeline that reads Pub/Sub itself works from Python on Dataflow only",
+            where=f"engine {kind!r}, pipeline_options",
+            fix="leave `streaming` out and use build_klio_pubsub_sensor: it starts a run for what"
+            " comes, on every engine",
+        )
     told: dict[str, Any] = {"workers": usable_cores() if kind in _ON_ALL_CORES else 1}
     told |= {key: value for key, value in engine.items() if value is not None}
     try:

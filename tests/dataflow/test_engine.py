@@ -16,6 +16,7 @@ from tests.dataflow.dataflow_catalogue import (
 )
 from tests.services.dataflow import DataflowService
 from tests.services.dataflow_faults import (
+    JobFault,
     forbidden,
     never_starts,
     no_machines,
@@ -62,8 +63,8 @@ def test_a_run_is_computed_by_a_job_that_its_page_names(
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        pytest.param(too_many_jobs(), "quota", id="a quota at submission"),
-        pytest.param(forbidden(), "not permitted", id="no permission"),
+        pytest.param(JobFault(".*", refusal=too_many_jobs()), "quota", id="a quota at submission"),
+        pytest.param(JobFault(".*", refusal=forbidden()), "not permitted", id="no permission"),
         pytest.param(no_machines(".*"), "ZONE_RESOURCE_POOL_EXHAUSTED", id="no machines"),
     ],
 )

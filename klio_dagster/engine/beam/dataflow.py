@@ -4,15 +4,17 @@ Beam's own watching polls slowly, takes a 429 for the end and loops for ever ove
 find (measured: docs/adr/0021).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Any
+from uuid import uuid4
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from google.cloud import dataflow_v1beta3 as api
+from requests.exceptions import RequestException
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.beam.dataflow_bill import bill_of
@@ -24,9 +26,18 @@ from klio_dagster.engine.beam.dataflow_client import (
 )
 from klio_dagster.engine.beam.pipeline import build
 from klio_dagster.engine.beam.reason import reason_of
+from klio_dagster.engine.opened import opened_store
 from klio_dagster.engine.options import DataflowOptions
-from klio_dagster.engine.remote.job import Bill, JobInfo, Look, Message, State, job_name
-from klio_dagster.errors import ConfigError, KlioError, RunError
+from klio_dagster.engine.remote.job import (
+    Answer,
+    Bill,
+    JobInfo,
+    Look,
+    Message,
+    State,
+    job_name,
+)
+from klio_dagster.errors import ConfigError, KlioError, RunError, ServiceUnavailableError
 
 _CONSOLE = "https://console.cloud.google.com/dataflow/jobs/{region}/{id}?project={project}"
 _STATES: Mapping[str, State] = {
@@ -89,6 +100,23 @@ class Dataflow:
             job_id = None
         return None if job_id is None else self._job(manifest, job_id)
 
+    def check(self) -> Iterator[Answer]:
+        """Whether the service lets us in, and what is staged can be written.
+
+        Raises:
+            ConfigError: it does not know us, or the bucket is closed to us.
+            ServiceUnavailableError: it does not answer.
+            StoreUnavailableError: the bucket does not.
+        """
+        self._client.named("klio-doctor")
+        yield Answer("service", f"{where_of(self._options)} answers")
+        folder = str(self._options.pipeline_options.get("temp_location", ""))
+        if folder:
+            store, trial = opened_store(folder), f"klio-doctor-{uuid4().hex}"
+            store.put(trial, b"")
+            store.delete(trial)
+            yield Answer("temp_location", f"{folder} can be written")
+
     def _named(self, name: str) -> str | None:
         jobs = self._client.named(name)
         jobs.sort(key=lambda job: job.create_time.timestamp(), reverse=True)
@@ -126,6 +154,8 @@ class Dataflow:
             return error
         what = " ".join(str(error).split())[:500] or type(error).__name__
         where = where_of(self._options)
+        if isinstance(error, ConnectionError | TimeoutError | RequestException):
+            return ServiceUnavailableError(f"it does not answer ({what})", where, "try again later")
         if type(error).__name__ == "DataflowJobAlreadyExistsError":
             return RunError(what, where, "wait for that job, or cancel it")
         return ConfigError(what, where, "mend the engine's options, then run again")

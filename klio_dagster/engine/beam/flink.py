@@ -4,17 +4,32 @@ Beam's own cancel says CANCELLED and leaves the job running there (reference: be
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.beam.flink_rest import FlinkRest
 from klio_dagster.engine.beam.own_server import flink_server
-from klio_dagster.engine.beam.portable import PortableJob, submitted
+from klio_dagster.engine.beam.portable import (
+    PortableJob,
+    named,
+    service_at,
+    submitted,
+    worker_answer,
+)
 from klio_dagster.engine.beam.reason import reason_of
 from klio_dagster.engine.options import FlinkOptions
-from klio_dagster.engine.remote.job import Bill, JobInfo, Look, Message, State, job_name
+from klio_dagster.engine.remote.job import (
+    Answer,
+    Bill,
+    JobInfo,
+    Look,
+    Message,
+    State,
+    Verdict,
+    job_name,
+)
 from klio_dagster.errors import RunError
 
 _TO_SHOW_S = 300.0  # from Beam's job server to the cluster: it sends the jar, or builds it first
@@ -87,6 +102,38 @@ class Flink:
         elif self._rest.job(job_id) is None:
             job_id = None
         return None if job_id is None else FlinkJob(self._rest, self._info(manifest, job_id))
+
+    def check(self) -> Iterator[Answer]:
+        """Whether the cluster has the slots for a job, and can be submitted to.
+
+        Raises:
+            ConfigError: there is no such file.
+            RunError: it refuses, or the job server does not listen.
+            ServiceUnavailableError: it does not answer.
+        """
+        told = self._rest.ask("/overview") or {}
+        slots, free = int(told.get("slots-total", 0)), int(told.get("slots-available", 0))
+        wanted = self._options.parallelism
+        said = f"Flink {told.get('flink-version')}, {slots} slots, {free} of them free"
+        figures = {"slots": slots, "free": free}
+        if slots < wanted:
+            remedy = f"start task managers, or set parallelism to {slots or 1}"
+            yield Answer("slots", f"{said}; a job takes {wanted}", Verdict.FAIL, remedy, figures)
+        else:
+            yield Answer("slots", said, figures=figures)
+        strategy = self._rest.restart_strategy()
+        if strategy == "none":
+            remedy = "set restart-strategy.type: fixed-delay in the cluster's configuration"
+            yield Answer("restarts", _NO_RESTARTS, Verdict.WARN, remedy)
+        else:
+            yield Answer("restarts", strategy)
+        if self._options.job_endpoint:
+            named(service_at(self._options.job_endpoint), "", "flink")
+            yield Answer("job server", f"{self._options.job_endpoint} answers")
+        else:
+            flink_server(self._options.job_server_jar, self._rest.url).stop()
+            yield Answer("job server", "it starts")
+        yield worker_answer(self._options)
 
     def _shown(self, manifest: Manifest, before: set[str], told: PortableJob) -> str:
         """The id of the job once it shows at the cluster.

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from json import dumps
 from pathlib import Path
@@ -22,7 +22,16 @@ from klio_dagster.engine.beam.pipeline import build
 from klio_dagster.engine.beam.reason import reason_of
 from klio_dagster.engine.beam.sdk_worker import NAME
 from klio_dagster.engine.options import PortableOptions, PrismOptions
-from klio_dagster.engine.remote.job import Bill, JobInfo, Look, Message, State, job_name
+from klio_dagster.engine.remote.job import (
+    Answer,
+    Bill,
+    JobInfo,
+    Look,
+    Message,
+    State,
+    Verdict,
+    job_name,
+)
 from klio_dagster.errors import ConfigError, RunError, ServiceUnavailableError
 
 _ANSWER_S = 30.0
@@ -84,6 +93,23 @@ class Portable:
         # A service that was started anew gives old ids to new jobs: the name has to fit, too.
         ids = [each for each in found if job_id in {None, each}]
         return PortableJob(service, self._info(manifest, ids[0]), None) if ids else None
+
+    def check(self) -> Iterator[Answer]:
+        """Whether the service answers, and workers can be started.
+
+        Raises:
+            ConfigError: there is no such file.
+            RunError: it refuses, or does not listen.
+            ServiceUnavailableError: it does not answer.
+        """
+        if self._options.job_endpoint:
+            service = service_at(self._options.job_endpoint)
+            named(service, "", self._options.kind)
+            yield Answer("job service", f"{self._options.job_endpoint} answers")
+        else:
+            self._own_server().stop()
+            yield Answer("job service", "it starts")
+        yield worker_answer(self._options)
 
     def _own_server(self) -> OwnServer:
         assert isinstance(self._options, PrismOptions)
@@ -257,6 +283,21 @@ def told_errors(kind: str) -> Generator[None]:
         raise RunError(
             f"its job service refuses ({what})", where, "mend that, then run again"
         ) from error
+
+
+def worker_answer(options: PortableOptions) -> Answer:
+    """Whether the command that starts a worker is here, where it is to be.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if options.environment != "process":
+        return Answer("worker", f"{options.environment}: {options.worker}")
+    command = options.worker or _own_worker()
+    if Path(command).exists():
+        return Answer("worker", command)
+    said = f"{command} is not on this machine; it has to be where the workers run"
+    return Answer("worker", said, Verdict.WARN, "look there, or mend worker=")
 
 
 def _environment(options: PortableOptions) -> str | None:

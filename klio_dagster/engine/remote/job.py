@@ -1,7 +1,7 @@
 """What a job elsewhere is: its state, what its service says of it, and its name."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -89,6 +89,33 @@ class Bill:
     currency: str = ""
 
 
+class Verdict(StrEnum):
+    """How a service is, in one respect."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answers to the question how it is.
+
+    Args:
+        what: was asked, in a word or two.
+        said: what came of it.
+        verdict: how bad it is.
+        remedy: what to do about it.
+        figures: what was measured.
+    """
+
+    what: str
+    said: str
+    verdict: Verdict = Verdict.OK
+    remedy: str = ""
+    figures: Mapping[str, float | str] = field(default_factory=dict[str, "float | str"])
+
+
 class RemoteJob(Protocol):
     """A job that was submitted."""
 
@@ -150,6 +177,14 @@ class Service(Protocol):
         Raises:
             ConfigError: the engine's options are wrong.
             ServiceUnavailableError: the service did not answer.
+        """
+        ...
+
+    def check(self) -> Iterator[Answer]:
+        """Whether it is there, lets us in, and has what a job needs.
+
+        Raises:
+            KlioError: what was asked next is not as it should be; it says how to mend that.
         """
         ...
 

@@ -1,8 +1,9 @@
 """Whether what executes the pipeline can be started, by kind of engine."""
 
+import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +15,7 @@ from klio_dagster.engine.options import engine_options, usable_cores
 from klio_dagster.engine.probe import TRANSFORMS
 from klio_dagster.observe.doctor.children import ChildFailedError, child, probed
 from klio_dagster.observe.doctor.examine import Check
-from klio_dagster.observe.doctor.finding import About, Finding
+from klio_dagster.observe.doctor.finding import About, Finding, Verdict
 from klio_dagster.store.layout import manifest_head, manifest_part
 from klio_dagster.store.store import Store
 
@@ -22,6 +23,7 @@ _TRIAL = "klio-doctor"
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _BEAM = "import klio_dagster.engine.beam.pipeline, klio_dagster.engine.beam.runners"
+_ASK = ("-m", "klio_dagster.engine.remote.ask")
 _INSTALL = "install klio-dagster again, with what it depends on, for the interpreter that runs it"
 
 
@@ -72,9 +74,32 @@ def look_at_local(about: About, engine: EngineInUse) -> Generator[Finding]:
         yield from _deep(about, engine)
 
 
+def look_at_service(about: About, engine: EngineInUse) -> Generator[Finding]:
+    """A service elsewhere: it is asked by a process that loads Beam.
+
+    Args:
+        about: the engine.
+        engine: with its options.
+    """
+    try:
+        said = child([*_ASK, json.dumps(dict(engine.options))], engine.within_s)
+    except ChildFailedError as error:
+        yield about.fail("service", str(error), _INSTALL)
+        return
+    for answer in json.loads(said.splitlines()[-1]):
+        yield replace(
+            about.ok(answer["what"], answer["said"], **answer["figures"]),
+            verdict=Verdict(answer["verdict"]),
+            remedy=answer["remedy"],
+        )
+
+
 LOOKS: Mapping[str, Callable[[About, EngineInUse], Generator[Finding]]] = {
     "local": look_at_local,
-    # Every other kind of engine has its function here; its options are those of the manifest.
+    "dataflow": look_at_service,
+    "flink": look_at_service,
+    "portable": look_at_service,
+    "prism": look_at_service,
 }
 
 
