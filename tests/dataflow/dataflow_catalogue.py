@@ -18,7 +18,7 @@ from klio_dagster.store.claims import read_claims
 from tests.buckets.bucket_catalogue import BucketCatalogue
 from tests.dataflow import dataflow_jobs as jobs
 from tests.flows.catalogue import ENTITY_RUN, Catalogue, Outcome, group
-from tests.services.buckets import bucket_at
+from tests.services.buckets import Bucket, bucket_at
 from tests.services.dataflow import PROJECT, REGION, DataflowService
 from tests.services.dataflow_job import Job
 from tests.services.gcs import BUCKET
@@ -43,12 +43,19 @@ class DataflowCatalogue(BucketCatalogue):
         instance: Dagster's.
         storage: URL of the server of `gs://`.
         endpoint: of the service.
+        url: of the store; a new one when empty.
     """
 
     def __init__(
-        self, folder: Path, instance: dg.DagsterInstance, storage: str, endpoint: str
+        self,
+        folder: Path,
+        instance: dg.DagsterInstance,
+        storage: str,
+        endpoint: str,
+        url: str = "",
     ) -> None:
-        super().__init__(folder, instance, bucket_at("gs", storage))
+        bucket = Bucket("gs", storage, url) if url else bucket_at("gs", storage)
+        super().__init__(folder, instance, bucket)
         self.endpoint = endpoint
         self.engine: dict[str, Any] = {}
 
@@ -84,10 +91,10 @@ def wait_until(is_so: Callable[[], bool], within_s: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def main(folder: str, storage: str, endpoint: str) -> None:
+def main(folder: str, storage: str, endpoint: str, url: str) -> None:
     """A run in a process of its own, to be killed."""
     with dg.DagsterInstance.local_temp(str(Path(folder) / "home")) as instance:
-        DataflowCatalogue(Path(folder), instance, storage, endpoint).run(recordings())
+        DataflowCatalogue(Path(folder), instance, storage, endpoint, url).run(recordings())
 
 
 if __name__ == "__main__":

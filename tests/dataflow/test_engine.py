@@ -63,8 +63,8 @@ def test_a_run_is_computed_by_a_job_that_its_page_names(
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        pytest.param(JobFault(".*", refusal=too_many_jobs()), "quota", id="a quota at submission"),
-        pytest.param(JobFault(".*", refusal=forbidden()), "not permitted", id="no permission"),
+        pytest.param(JobFault(refusal=too_many_jobs()), "quota", id="a quota at submission"),
+        pytest.param(JobFault(refusal=forbidden()), "not permitted", id="no permission"),
         pytest.param(no_machines(".*"), "ZONE_RESOURCE_POOL_EXHAUSTED", id="no machines"),
     ],
 )
@@ -124,7 +124,9 @@ def killed_launcher(
 ) -> None:
     """A run whose launcher is killed as soon as its job has finished something."""
     command = [sys.executable, "-m", "tests.dataflow.dataflow_catalogue"]
-    launcher = subprocess.Popen([*command, str(tmp_path), gcs.url, service.endpoint])
+    launcher = subprocess.Popen(
+        [*command, str(tmp_path), gcs.url, service.endpoint, catalogue.bucket.url]
+    )
     try:
         wait_until(lambda: any("receipts" in name for name in gcs.names()))
     finally:
