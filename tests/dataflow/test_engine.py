@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.dataflow.dataflow_catalogue import (
@@ -119,14 +120,20 @@ def test_a_service_that_does_not_answer_for_a_while_costs_nothing(
     assert ran.counts("materialized") == both(3)
 
 
+def launched(
+    catalogue: DataflowCatalogue, gcs: GcsServer, service: DataflowService, tmp_path: Path
+) -> "subprocess.Popen[bytes]":
+    """A run in a process of its own."""
+    command = [sys.executable, "-m", "tests.dataflow.dataflow_catalogue"]
+    told = [str(tmp_path), gcs.url, service.endpoint, catalogue.bucket.url]
+    return subprocess.Popen([*command, *told])
+
+
 def killed_launcher(
     catalogue: DataflowCatalogue, gcs: GcsServer, service: DataflowService, tmp_path: Path
 ) -> None:
     """A run whose launcher is killed as soon as its job has finished something."""
-    command = [sys.executable, "-m", "tests.dataflow.dataflow_catalogue"]
-    launcher = subprocess.Popen(
-        [*command, str(tmp_path), gcs.url, service.endpoint, catalogue.bucket.url]
-    )
+    launcher = launched(catalogue, gcs, service, tmp_path)
     try:
         wait_until(lambda: any("receipts" in name for name in gcs.names()))
     finally:
@@ -179,4 +186,52 @@ def test_a_job_that_nobody_waits_for_goes_on_and_is_recorded_once_it_has_ended(
     only_orphan.wait("JOB_STATE_DONE")
     catalogue.run(recordings(), entities=["new"])
     assert catalogue.materialized("length") == {*names, "new"}
+    assert catalogue.claims() == []
+
+
+def test_an_interrupted_run_has_its_job_cancelled_and_waits_for_that(
+    catalogue: DataflowCatalogue, dataflow_jobs: DataflowService, gcs: GcsServer, tmp_path: Path
+) -> None:
+    names = catalogue.fill(40)
+    for name in names:
+        catalogue.put(f"tracks/{name}.txt", b"slow")
+    launcher = launched(catalogue, gcs, dataflow_jobs, tmp_path)
+    try:
+        wait_until(lambda: any("receipts" in name for name in gcs.names()))
+        os.kill(launcher.pid, signal.SIGINT)
+        launcher.wait(60)
+    finally:
+        launcher.kill()
+        launcher.wait()
+
+    job = only_job(dataflow_jobs)
+    assert job.state == "JOB_STATE_CANCELLED"
+    assert catalogue.claims() == []
+    recorded = catalogue.materialized("length")
+    assert 0 < len(recorded) < 40, "what was finished is recorded"
+
+
+@pytest.mark.kill
+def test_a_driver_that_is_killed_is_replaced_and_its_job_not_submitted_again(
+    catalogue: DataflowCatalogue, dataflow_jobs: DataflowService, gcs: GcsServer, tmp_path: Path
+) -> None:
+    names = catalogue.fill(12)
+    for name in names:
+        catalogue.put(f"tracks/{name}.txt", b"slow")
+    launcher = launched(catalogue, gcs, dataflow_jobs, tmp_path)
+    try:
+        wait_until(lambda: any("receipts" in name for name in gcs.names()))
+        drivers = [
+            process
+            for process in psutil.Process(launcher.pid).children()
+            if "klio_dagster.engine.driver" in process.cmdline()
+        ]
+        drivers[0].kill()
+        launcher.wait(120)
+    finally:
+        launcher.kill()
+        launcher.wait()
+
+    assert only_job(dataflow_jobs).state == "JOB_STATE_DONE"
+    assert catalogue.materialized("length") == set(names)
     assert catalogue.claims() == []
