@@ -49,6 +49,8 @@ def pinned(wanted: Iterable[str], explicit: Iterable[str] = (), *, machine: str)
     """
     environment = {**_environment(), "platform_machine": machine}
     named = [(_requirement(text), _BY_HAND) for text in explicit]
+    for requirement, by in named:
+        _check_version(requirement, _installed(requirement, by).version)
     keep = {canonicalize_name(each.name) for each, _ in named}
     todo = [*named, *((_requirement(text), "the project") for text in wanted)]
     found: dict[str, str] = {}
@@ -98,21 +100,27 @@ def _installed(requirement: Requirement, by: str) -> Distribution:
     """The distribution of a requirement.
 
     Raises:
-        ConfigError: it is not installed, or another version is.
+        ConfigError: it is not installed.
     """
-    where = f"requirement '{requirement}' of {by}"
     try:
-        found = distribution(requirement.name)
+        return distribution(requirement.name)
     except PackageNotFoundError:
         raise ConfigError(
             "it is not installed here, so its version is not known",
-            where=where,
+            where=f"requirement '{requirement}' of {by}",
             fix=f"install {requirement.name}, then call again",
         ) from None
-    if by == _BY_HAND and not requirement.specifier.contains(found.version, True):
+
+
+def _check_version(requirement: Requirement, version: str) -> None:
+    """See that what a person asks for is what is installed: nothing else was tested.
+
+    Raises:
+        ConfigError: another version is.
+    """
+    if not requirement.specifier.contains(version, prereleases=True):
         raise ConfigError(
-            f"{found.version} is installed here",
-            where=where,
+            f"{version} is installed here",
+            where=f"requirement '{requirement}' of {_BY_HAND}",
             fix="install what is asked for, or ask for what is installed",
         )
-    return found
