@@ -14,7 +14,7 @@ from klio_dagster.errors import ConfigError, RunError
 from klio_dagster.image.context import MACHINE, Context
 from klio_dagster.image.engines import build_command, builder, check_pushable
 from klio_dagster.image.fetch import fetch
-from klio_dagster.image.wheel import replace_in
+from klio_dagster.image.wheel import Wheel, replace_in
 
 _MEGA = 1_000_000
 
@@ -43,7 +43,7 @@ def image() -> None:
 @image.command(
     epilog=example(
         "klio image build --no-build",
-        "klio image build --tag europe-docker.pkg.dev/my-project/klio/tracks:1 --push",
+        "klio image build --tag registry.example.com/klio/tracks:1 --push",
         "klio image build --include models --extra-requirement onnxruntime",
     )
 )
@@ -139,17 +139,26 @@ def packages(output: Path, included: Sequence[Path], extra: Sequence[str], as_js
     with open_project(None) as project:
         found = needed_by(project, included, extra)
         folder = (project.folder / output).resolve()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        written = [str(replace_in(folder, wheel)) for wheel in (found.library, found.code)]
-    except OSError as error:
-        raise ConfigError(
-            f"it cannot be written: {error.strerror}", where=str(folder), fix="use --output"
-        ) from error
+    written = [str(path) for path in _written(folder, (found.library, found.code))]
     if as_json:
         print_json({"packages": written})
     else:
         click.echo("\n".join(written))
+
+
+def _written(folder: Path, wheels: Sequence[Wheel]) -> list[Path]:
+    """The wheels, in the place of those that were there.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [replace_in(folder, wheel) for wheel in wheels]
+    except OSError as error:
+        raise ConfigError(
+            f"it cannot be written: {error.strerror}", where=str(folder), fix="use --output"
+        ) from error
 
 
 def _built(folder: Path, name: str, *, push: bool, told: dict[str, Any], is_told: bool) -> None:

@@ -126,7 +126,7 @@ def test_a_runner_that_is_not_there_is_one_line_and_no_success(monkeypatch, caps
     assert said.count("\n") == 1
 
 
-def test_what_wasstaged_with_the_job_is_named_except_for_what_every_job_stages():
+def test_what_was_staged_with_the_job_is_named_except_for_what_every_job_stages():
     everything = ["submission_environment_dependencies.txt", "b", "a"]
     information = beam_provision_api_pb2.ProvisionInfo(dependencies=map(staged, everything))
 
