@@ -20,8 +20,9 @@ from klio_dagster.image.wheel import Wheel
 from klio_dagster.observe.doctor.children import ChildFailedError, child
 
 _IMPORT_S = 120.0
-_DAGSTER = ("dagster", "dagster_shared", "dagster_pipes")
-_WITHOUT = "import sys; sys.modules.update(dict.fromkeys({names!r})); "
+_WITHOUT_DAGSTER = (
+    "sys.modules['dagster'] = None; "  # whoever imports it is told that it is not there
+)
 _PROBE = "from klio_dagster.engine import probe; probe.main(sys.argv[1:])"
 
 
@@ -115,9 +116,9 @@ def _check_imports(imports: Sequence[str], *, has_dagster: bool) -> None:
     Raises:
         ConfigError: something cannot.
     """
-    without = _WITHOUT.format(names=() if has_dagster else _DAGSTER)
+    without = "" if has_dagster else _WITHOUT_DAGSTER
     try:
-        said = child(["-c", without + _PROBE, TRANSFORMS, *imports], _IMPORT_S)
+        said = child(["-c", f"import sys; {without}{_PROBE}", TRANSFORMS, *imports], _IMPORT_S)
     except ChildFailedError as error:
         raise ConfigError(str(error), where="imports of the transforms", fix="mend them") from error
     refused: dict[str, str] = json.loads(said.splitlines()[-1])

@@ -74,7 +74,7 @@ def _build(pin: str, folder: Path) -> None:
         raise ConfigError(
             f"it has no wheel, and none could be built ({_last_line(said)})",
             where=where,
-            fix="use a version that has one, or a --base image that has it",
+            fix="see that pip can reach its index, or use a version that has a wheel",
         )
     for built in set(folder.glob("*.whl")) - before:
         if not built.name.endswith("-none-any.whl"):
