@@ -113,7 +113,7 @@ $(SETUP): | $(VENV)
 	    -c constraints.txt -e '.[dev]'
 	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib >/dev/null
 	@$(BIN)/python -m compileall -qq $(OURS)
-	@$(BIN)/python tools/warm_up.py
+	@$(BIN)/python -m klio_dagster.engine.warm_up
 	@touch $@
 
 $(DEBIAN): tools/debian-packages.sh | $(VENV)

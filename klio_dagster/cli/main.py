@@ -24,6 +24,7 @@ COMMANDS = {
     "view": ("klio_dagster.cli.view", "See and hear the tracks on a page of this machine."),
     "message": ("klio_dagster.cli.message", "Ask for entities through Pub/Sub: publish."),
     "gc": ("klio_dagster.cli.gc", "Remove what nobody needs any more."),
+    "image": ("klio_dagster.cli.image", "What remote workers are given: build, packages."),
     "doctor": ("klio_dagster.cli.doctor", "See whether all that is configured can be used."),
     "dev": ("klio_dagster.cli.dev", "Open Dagster's UI on this project."),
 }

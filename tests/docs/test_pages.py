@@ -1,7 +1,7 @@
 """Whoever types what README and docs say gets what they say.
 
-`make` targets, `klio dev`, `klio view` and `gcloud` are not executed, `klio message` only where
-there is a server: see `page.py`.
+`make` targets, `klio dev`, `klio view`, `klio image build` and `gcloud` are not executed, `klio
+message` only where there is a server: see `page.py`.
 """
 
 import re

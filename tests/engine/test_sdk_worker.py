@@ -3,98 +3,20 @@
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
-from queue import Queue
 
-import grpc
 import psutil
 import pytest
-from apache_beam.portability.api import (
-    beam_fn_api_pb2_grpc,
-    beam_provision_api_pb2,
-    beam_provision_api_pb2_grpc,
-    beam_runner_api_pb2,
-    endpoints_pb2,
-)
-from google.protobuf import struct_pb2
+from apache_beam.portability.api import beam_provision_api_pb2
 
 from klio_dagster.engine.beam.sdk_harness import harness_environment, staged_files
 from klio_dagster.engine.beam.sdk_worker import Given, given
+from tests.services.sdk_runner import runner, staged
 
 ROOT = Path(__file__).parents[2]
 LONG_S = 60
-
-
-class Runner(
-    beam_provision_api_pb2_grpc.ProvisionServiceServicer,
-    beam_fn_api_pb2_grpc.BeamFnControlServicer,
-    beam_fn_api_pb2_grpc.BeamFnLoggingServicer,
-):
-    """A runner that starts one worker, and hears what it says."""
-
-    def __init__(self, *, names_services: bool) -> None:
-        self._names_services = names_services
-        self.asked_by: Queue[str] = Queue()
-        self.worker: Queue[str] = Queue()
-        self.logged: list[str] = []
-        self.hangs_up = threading.Event()
-        self._server = grpc.server(futures.ThreadPoolExecutor(8))
-        beam_provision_api_pb2_grpc.add_ProvisionServiceServicer_to_server(self, self._server)
-        beam_fn_api_pb2_grpc.add_BeamFnControlServicer_to_server(self, self._server)
-        beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(self, self._server)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
-        self._server.start()
-
-    def stop(self) -> None:
-        """Without a word to the worker."""
-        self._server.stop(0)
-        self.hangs_up.set()
-
-    def GetProvisionInfo(self, request, context):
-        self.asked_by.put(_worker_of(context))
-        options = struct_pb2.Struct()
-        options.update({"beam:option:job_name:v1": "of-the-test"})
-        information = beam_provision_api_pb2.ProvisionInfo(
-            pipeline_options=options,
-            dependencies=[_staged("submission_environment_dependencies.txt"), _staged("a.whl")],
-        )
-        if self._names_services:
-            there = endpoints_pb2.ApiServiceDescriptor(url=self.address)
-            information.control_endpoint.CopyFrom(there)
-            information.logging_endpoint.CopyFrom(there)
-        return beam_provision_api_pb2.GetProvisionInfoResponse(info=information)
-
-    def Control(self, request_iterator, context):
-        self.worker.put(_worker_of(context))
-        self.hangs_up.wait()
-        yield from ()
-
-    def Logging(self, request_iterator, context):
-        for entries in request_iterator:
-            self.logged.extend(entry.message for entry in entries.log_entries)
-        yield from ()
-
-
-def _worker_of(context: grpc.ServicerContext) -> str:
-    return str(dict(context.invocation_metadata())["worker_id"])
-
-
-def _staged(name: str) -> beam_runner_api_pb2.ArtifactInformation:
-    role = beam_runner_api_pb2.ArtifactStagingToRolePayload(staged_name=name)
-    return beam_runner_api_pb2.ArtifactInformation(role_payload=role.SerializeToString())
-
-
-@contextmanager
-def runner(*, names_services: bool = True) -> Iterator[Runner]:
-    started = Runner(names_services=names_services)
-    try:
-        yield started
-    finally:
-        started.stop()
 
 
 @contextmanager
@@ -206,6 +128,6 @@ def test_a_runner_that_is_not_there_is_one_line_and_no_success(monkeypatch, caps
 
 def test_what_was_staged_with_the_job_is_named_except_for_what_every_job_stages():
     everything = ["submission_environment_dependencies.txt", "b", "a"]
-    information = beam_provision_api_pb2.ProvisionInfo(dependencies=map(_staged, everything))
+    information = beam_provision_api_pb2.ProvisionInfo(dependencies=map(staged, everything))
 
     assert staged_files(information) == ["a", "b"]
