@@ -8,7 +8,10 @@ however the driver ends, and then kills the process group of every worker it was
 import os
 import subprocess
 
-_SCRIPT = 'while read -r p; do g="$g $p"; done; for p in $g; do kill -9 -- "-$p" 2>/dev/null; done'
+# As POSIX has it: dash, Debian's `sh`, takes `kill -9 -- -1` for a wrong number.
+_SCRIPT = (
+    'while read -r p; do g="$g $p"; done; for p in $g; do kill -s KILL -- "-$p" 2>/dev/null; done'
+)
 
 
 class Guardian:
