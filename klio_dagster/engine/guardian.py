@@ -9,9 +9,15 @@ import os
 import subprocess
 
 # As POSIX has it: dash, Debian's `sh`, takes `kill -9 -- -1` for a wrong number.
-_SCRIPT = (
-    'while read -r p; do g="$g $p"; done; for p in $g; do kill -s KILL -- "-$p" 2>/dev/null; done'
-)
+_SCRIPT = """
+while read -r op p; do
+    if [ "$op" = + ]; then g="$g $p"; continue; fi
+    left=
+    for q in $g; do [ "$q" = "$p" ] || left="$left $q"; done
+    g="$left"
+done
+for p in $g; do kill -s KILL -- "-$p" 2>/dev/null; done
+"""
 
 
 class Guardian:
@@ -28,11 +34,18 @@ class Guardian:
 
     def watch(self, group: int) -> None:
         """Kill this process group, too, in the end."""
-        assert self._process.stdin
-        os.write(self._process.stdin.fileno(), f"{group}\n".encode())
+        self._tell(f"+ {group}\n")
+
+    def forget(self, group: int) -> None:
+        """It is gone; its number may be another one's by the end."""
+        self._tell(f"- {group}\n")
 
     def close(self) -> None:
         """Kill what is left and end."""
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin
+        os.write(self._process.stdin.fileno(), line.encode())

@@ -243,6 +243,7 @@ class SupervisedPool:
         worker.kill()
         failure = worker.cause_of_death()
         worker.close()
+        self._guardian.forget(worker.process.pid)
         self._workers.remove(worker)
         if not worker.is_ready:
             self._bad_starts += 1
