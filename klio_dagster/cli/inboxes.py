@@ -36,7 +36,10 @@ class Unfinished:
         """
         stores = {group.store.uri(""): group.store for group in project.groups}
         inbox = Counter(batch.sensor for store in stores.values() for batch in all_batches(store))
-        outbox = Counter({g.group.name: waiting(g.store, g.group.name) for g in project.groups})
+        places = {(g.store.uri(""), g.group.name): g for g in project.groups}
+        outbox = Counter[str]()
+        for (_, name), place in places.items():
+            outbox[name] += waiting(place.store, name)
         return cls(inbox, sorted(set(inbox) - set(project.sensors)), +outbox)
 
     def to_json(self) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, cast
 
+from klio_dagster.core.ids import id_problem
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
@@ -113,16 +115,20 @@ class Asked:
         Raises:
             ValueError: it is no such line.
         """
-        fields = cast("dict[str, Any]", json.loads(line))
         try:
+            fields = cast("dict[str, Any]", json.loads(line))
+            entity: object = fields["entity"]
+            problem = id_problem(entity) if isinstance(entity, str) else "it is no text"
+            if problem is not None:
+                raise ValueError(f"its entity is no id: {problem}")
             return cls(
-                entity=fields["entity"],
+                entity=str(entity),
                 letters=tuple(Letter.from_json(each) for each in fields.get("letters", ())),
                 force=bool(fields.get("force", False)),
                 ping=bool(fields.get("ping", False)),
                 waits_for=tuple(fields.get("waits_for", ())),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a line of an inbox: {error!r}") from error
 
     def waiting_for(self, works: tuple[str, ...]) -> "Asked":

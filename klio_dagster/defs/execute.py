@@ -35,7 +35,13 @@ from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
 from klio_dagster.defs.telling import Telling
 from klio_dagster.engine.launch import carry_out
 from klio_dagster.engine.progress import Progress
-from klio_dagster.errors import JobLeftError, LedgerError, RunError
+from klio_dagster.errors import (
+    ClaimLostError,
+    JobLeftError,
+    KlioError,
+    LedgerError,
+    RunError,
+)
 from klio_dagster.ledger.adopted import adopt_store
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.internals.definitions import is_only_op, partitions_by_key
@@ -242,14 +248,31 @@ def _carry_out(run: Run, planned: Round, summary: Summary, passing: PassingOn) -
     # At once: they have no receipt that would mark them if the run breaks.
     planned_to_fail = _mark_failed(run, summary, before)
     unrecorded = [receipt.pair for receipt in planned.gathered.in_flight.receipts]
-    try:
+    with _leaving_unsent(run, passing):
         passing.planned(planned.plan, unrecorded)
         is_computed = _compute(run, planned, summary, passing)
-    finally:
-        passing.leave_unsent()  # what comes next holds other entities, and would forget these
     _mark_failed(run, summary, before | planned_to_fail)
     if is_computed:
         compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
+
+
+@contextmanager
+def _leaving_unsent(run: Run, passing: PassingOn) -> Iterator[None]:
+    """At the end, what could not be published lies in the outbox.
+
+    What comes next holds other entities, and would forget these.
+    """
+    try:
+        yield
+    except ClaimLostError:  # whoever took the run for dead has seen to that
+        raise
+    except BaseException:
+        try:
+            passing.leave_unsent()
+        except KlioError as error:  # what broke the run is the news
+            run.context.log.warning(str(error))
+        raise
+    passing.leave_unsent()
 
 
 def _mark_failed(

@@ -19,7 +19,7 @@ from klio_dagster.core.letter import Asked, TakenIn
 from klio_dagster.core.plan import PING, Decision, Plan
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.group import EntityGroup
-from klio_dagster.defs.telling import Said, Telling, something_new
+from klio_dagster.defs.telling import Held, Said, Telling, something_new
 from klio_dagster.errors import PubSubError
 from klio_dagster.store.inbox import Batch, put_batch, read_batch, remove_batch
 from klio_dagster.store.kept import Waiting, hold, put_unasked
@@ -27,6 +27,7 @@ from klio_dagster.store.outbox import forget_published, published, put_published
 from klio_dagster.store.store import Store
 
 _MOST_UNSENT = 1000  # entities whose messages are held in memory
+_AT_ONCE = 500  # entities that are told of together
 
 
 @dataclass(slots=True)
@@ -72,8 +73,8 @@ class PassingOn:
         self._batch = batch
         self._asked: Mapping[str, Asked] = {each.entity: each for each in asked}
         self._progress: dict[str, _Progress] = {}
-        is_told = telling.has_topic and batch is not None
-        self._published = published(self._store, work) if is_told else set[str]()
+        self._published = published(self._store, work) if batch is not None else set[str]()
+        self._names = frozenset(asset.name for asset in group.chain.assets)
         self._unsent: dict[str, Said] = {}
         self._left_in_outbox = 0
         self._dead_before = telling.dead.total()
@@ -93,12 +94,12 @@ class PassingOn:
         if not self._is_needed:
             return
         keys = self._group.keys
-        skipped = {keys[name]: verdicts for name, verdicts in plan.verdicts.items()}
+        by_key = {keys[name]: verdicts for name, verdicts in plan.verdicts.items()}
         self._unrecorded |= {
             entity
             for key, entity in unrecorded
             if entity in self._asked
-            and (verdict := skipped.get(key, {}).get(entity))
+            and (verdict := by_key.get(key, {}).get(entity))
             and verdict.decision is Decision.SKIP
         }
         now = [entity for entity in plan.entities if self._note(plan, entity).is_done]
@@ -129,8 +130,9 @@ class PassingOn:
         """
         if not self._unsent:
             return
-        unsent, self._unsent = [*self._unsent.values()], {}
-        self._telling.leave(self._work, unsent)
+        unsent = [*self._unsent.values()]
+        self._telling.leave(self._work, [each for each in unsent if each.letters])
+        self._unsent = {}  # only now: what could not be left is tried once more
         self._left_in_outbox += len(unsent)
         self._settled(unsent)
 
@@ -184,30 +186,34 @@ class PassingOn:
         progress.failed |= Decision.FAIL in decisions or Decision.REFUSE in decisions
         progress.waits = Decision.WAIT in decisions
         is_pinged = any(verdicts[entity].reason == PING for verdicts in plan.verdicts.values())
-        names = {asset.name for asset in self._group.chain.assets}
-        progress.is_whole |= decided.keys() >= names and not is_pinged
+        progress.is_whole |= decided.keys() >= self._names and not is_pinged
         return progress
 
     def _pass_on(self, entities: Iterable[str], *, are_new: bool) -> None:
-        skip = self._published | self._unrecorded | self._unsent.keys()
-        due = [entity for entity in dict.fromkeys(entities) if entity not in skip]
-        if not due:
-            return
-        said = [self._said_of(entity, is_new=are_new) for entity in due]
+        skip = (self._published, self._unrecorded, self._unsent.keys())
+        due = [e for e in dict.fromkeys(entities) if not any(e in some for some in skip)]
+        for start in range(0, len(due), _AT_ONCE):
+            some = due[start : start + _AT_ONCE]
+            # What is held of an entity is told once all of it is there.
+            held = self._telling.held_of(e for e in some if self._progress[e].is_whole)
+            said = [self._said_of(e, held.get(e, ()), is_new=are_new) for e in some]
+            self._tell(said)
+
+    def _tell(self, said: list[Said]) -> None:
+        known = self._unsent
+        # Whatever breaks from here on, they are not forgotten.
+        self._unsent = known | {each.entity: each for each in said}
         if not self._telling.is_resting:  # or they would be tried in vain, and more each time
-            said += self._unsent.values()
-            self._unsent = {}
-        self._unsent |= self._telling.tell(said)
+            said, known = [*said, *known.values()], {}
+        self._unsent = known | self._telling.tell(said)
         self._settled([each for each in said if each.entity not in self._unsent])
         if len(self._unsent) >= _MOST_UNSENT:
             self.leave_unsent()
 
-    def _said_of(self, entity: str, *, is_new: bool) -> Said:
+    def _said_of(self, entity: str, held: Held, *, is_new: bool) -> Said:
         asked = self._asked.get(entity, Asked(entity=entity))
         sensor = self._batch.sensor if self._batch is not None else ""
-        # What is held of an entity is told once all of it is there.
-        whole = self._progress[entity].is_whole
-        said = self._telling.said_of(TakenIn(sensor=sensor, asked=asked), with_held=whole)
+        said = self._telling.said_of(TakenIn(sensor=sensor, asked=asked), held)
         if said.letters or entity in self._asked or not is_new:
             return said
         return replace(something_new(entity), held=said.held)
@@ -215,10 +221,15 @@ class PassingOn:
     def _settled(self, said: Sequence[Said]) -> None:
         """Note that these were told, or left in the outbox; nothing is held of them any longer."""
         self._published.update(each.entity for each in said)
-        told = [each.entity for each in said if each.letters]
-        if told and self._telling.has_topic:
-            put_published(self._store, self._work, told)
+        noted = [each.entity for each in said if self._is_noted(each)]
+        if noted:
+            put_published(self._store, self._work, noted)
         self._telling.let_go(said)
+
+    def _is_noted(self, said: Said) -> bool:
+        """Or it would be told of again; or, where it was forced, computed again."""
+        asked = self._asked.get(said.entity)
+        return bool(said.letters and self._telling.has_topic) or (asked is not None and asked.force)
 
     def _left(self, plan: Plan, waits_for: Mapping[str, Collection[str]]) -> list[Asked]:
         """What of the batch waits for other runs; the rest is held or put aside here."""

@@ -8,6 +8,7 @@ from klio_dagster.errors import MessageRefusedError, PublishError, PubSubError
 from klio_dagster.pubsub.publish import Outgoing
 
 _REST = 5.0  # times what the failure took: twelve seconds of silence are a minute's rest
+_LONG_S = 1.0  # a failure that took less costs nobody anything
 
 
 class Post(Protocol):
@@ -22,7 +23,8 @@ class Sending:
     """Publishes to a topic.
 
     A failure may be a long wait for an answer. After one nothing is sent for a while, so that who
-    has other work comes to it; a failure that costs nothing is tried again at once.
+    has other work comes to it; after one of less than a second, or where some messages went
+    through, it is tried again at once.
 
     Args:
         topic: full path.
@@ -59,10 +61,10 @@ class Sending:
             return {}
         if self._error is not None and self.is_resting:
             return dict.fromkeys(range(len(messages)), self._error)
+        if self._post is None:
+            self._post = self._make_post()
         began = self._monotonic()
         try:
-            if self._post is None:
-                self._post = self._make_post()
             self._post.publish(self._topic, [Outgoing(message) for message in messages])
         except PublishError as error:
             failed = dict(error.failed)
@@ -71,7 +73,7 @@ class Sending:
         else:
             return {}
         others = [each for each in failed.values() if not isinstance(each, MessageRefusedError)]
-        if others:
-            ended = self._monotonic()
-            self._error, self._rests_until = others[0], ended + _REST * (ended - began)
+        took = self._monotonic() - began
+        if others and took >= _LONG_S and len(failed) == len(messages):
+            self._error, self._rests_until = others[0], began + (1 + _REST) * took
         return failed

@@ -5,9 +5,10 @@ It is published, or kept with the reason where the topic will never take it, or 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from random import SystemRandom
 
 from klio_dagster.core.job import JobId
 from klio_dagster.core.letter import Asked, Letter, TakenIn
@@ -52,6 +53,10 @@ class Said:
         """The same of fewer messages."""
         asked = replace(self.taken_in.asked, letters=tuple(letters))
         return replace(self, taken_in=replace(self.taken_in, asked=asked))
+
+
+Held = Sequence[tuple[str, TakenIn | None]]
+"""What is held of an entity, by its path; None where it is gone."""
 
 
 def something_new(entity: str) -> Said:
@@ -114,17 +119,24 @@ class Telling:
         """Look again what is held, the next time somebody asks."""
         self.__dict__.pop("held", None)
 
-    def said_of(self, taken_in: TakenIn, *, with_held: bool) -> Said:
+    def held_of(self, entities: Iterable[str]) -> Mapping[str, Held]:
+        """What is held of entities; of those of which nothing is, nothing."""
+        wanted = {path: entity for entity in entities for path in self.held.get(entity, ())}
+        found: dict[str, list[tuple[str, TakenIn | None]]] = {}
+        for path, taken_in in readable(self.store, wanted, self._warn) if wanted else ():
+            found.setdefault(wanted[path], []).append((path, taken_in))
+        return found
+
+    def said_of(self, taken_in: TakenIn, held: Held) -> Said:
         """What an entity's messages said; nothing if it is only there to fail.
 
         Args:
             taken_in: the messages that asked for it, if any.
-            with_held: those too that were held when it had failed.
+            held: those that were held when it had failed.
         """
         entity, sensor, letters = taken_in.asked.entity, taken_in.sensor, taken_in.asked.letters
         paths: list[str] = []
-        known = self.held.get(entity, ()) if with_held else ()
-        for path, before in readable(self.store, known, self._warn):
+        for path, before in held:
             paths.append(path)
             if before is not None:
                 letters = joined(before.asked.letters, letters)
@@ -221,11 +233,14 @@ class Telling:
             StoreUnavailableError: it did not answer or is full.
         """
         paths = left_behind(self.store, self.group) if self.has_topic else []
+        # Another one first each time: one that always fails keeps no other there.
+        first = SystemRandom().randrange(len(paths)) if paths else 0
+        paths = paths[first:] + paths[:first]
         removed = removed_entities(self.store) if paths else ()
         dead = self.dead.total()
         unsent = 0
         for number, path in enumerate(paths):
-            if unsent or (number and time.monotonic() > until):
+            if number and (self.is_resting or time.monotonic() > until):
                 break
             outbox = read_outbox(self.store, path)
             if outbox is None:

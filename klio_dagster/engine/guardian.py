@@ -42,12 +42,12 @@ class Guardian:
         """It is gone; its number may be another one's by the end."""
         self._tell(f"- {group}\n")
 
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin
-        os.write(self._process.stdin.fileno(), line.encode())
-
     def close(self) -> None:
         """Kill what is left and end. Safe to call again."""
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin
+        os.write(self._process.stdin.fileno(), line.encode())

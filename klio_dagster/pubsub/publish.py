@@ -107,7 +107,11 @@ class _Sending:
                 held_up = _held_up(self._concern)
 
     def _send(self, batch: Sequence[int]) -> bool:
-        from google.api_core.exceptions import GoogleAPICallError, InvalidArgument
+        from google.api_core.exceptions import (
+            DeadlineExceeded,
+            GoogleAPICallError,
+            InvalidArgument,
+        )
 
         size = sum(_size(self._messages[at]) for at in batch)
         if len(batch) == 1 and size > MOST_BYTES:
@@ -123,9 +127,11 @@ class _Sending:
             self.failed[batch[0]] = MessageRefusedError(said.what, said.where, said.fix)
             return False
         except GoogleAPICallError as error:
-            # The topic or the server, not these messages: the others would only wait as long.
-            self._stopped = call_error(error, self._concern)
-            self.failed.update(dict.fromkeys(batch, self._stopped))
+            failure = call_error(error, self._concern)
+            self.failed.update(dict.fromkeys(batch, failure))
+            is_slow = isinstance(error, DeadlineExceeded) and size > _BATCH_BYTES
+            if not is_slow:  # the topic or the server: the others would only wait as long
+                self._stopped = failure
             return False
         return True
 

@@ -58,7 +58,9 @@ def rewrite(store: ObjectStore, outbox: Outbox) -> None:
         ConfigError: the store does not let us write.
         StoreUnavailableError: it did not answer or is full.
     """
-    lines = [*outbox.spoilt, *(each.to_line().encode() for each in outbox.left)]
+    # What is spoilt may lack its end, and would take the line after it with it.
+    lines = [each.to_line().encode() for each in outbox.left]
+    lines += [line.rstrip(b"\n") + b"\n" for line in outbox.spoilt]
     if lines:
         store.put(outbox.path, b"".join(lines))
     else:

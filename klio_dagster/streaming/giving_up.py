@@ -106,11 +106,12 @@ class GivingUp:
         """The entity's messages with the sensors that took them in, or one made for it."""
         found: list[tuple[str, Letter]] = []
         paths: list[str] = []
-        for path, messages in readable(self.store, self.held.get(entity, ()), self.warn):
+        held = self.held.get(entity, ())
+        for path, messages in readable(self.store, held, self.warn) if held else ():
             paths.append(path)
             if messages is not None:
                 found += [(messages.sensor, letter) for letter in messages.asked.letters]
-        if not self.held.get(entity):  # or somebody else was faster, and there is none to be moved
+        if not paths:  # nothing that can be read; what has gone somebody else has moved
             found += [("", letter) for letter in something_new(entity).letters]
         return _Letters(found, paths)
 

@@ -214,7 +214,12 @@ class Intake:
         self._done.append(done)
         self.taken.resumed += 1
         for letter in asked.letters:
-            self.filling.add(letter, decode(letter.forward, job=self.job))
+            try:
+                message = decode(letter.forward, job=self.job)
+            except MessageError as error:  # somebody has spoilt it since: it stops no other
+                self._bury(letter, "undecodable", error.what, asked.entity)
+            else:
+                self.filling.add(letter, message)
 
     def _take(self, received: Received, most_batches: int) -> bool:
         """Take in a message; False if it has to come again: now there is no room for it."""

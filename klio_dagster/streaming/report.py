@@ -20,7 +20,7 @@ class Report:
         up_to_date: entities that needed no run.
         passed_on: messages that this tick published.
         dead: reason to how many became dead letters when they were to be passed on.
-        outbox: batches, or what is left of them, that are recorded and have still to be passed on.
+        outbox: files of entities that are recorded and have still to be passed on.
         requested: runs.
         depth: batches in the inbox when the tick ends.
         oldest: when the oldest message was sent that is still asked for, seconds since 1970.
@@ -50,12 +50,15 @@ class Report:
     @property
     def is_idle(self) -> bool:
         """There was nothing to do, and nothing is left to be done."""
+        return self.is_quiet and not (self.depth or self.outbox)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing was done, whatever is left to be done."""
         taken = self.taken
         came = taken.pulled or taken.accepted or taken.merged or taken.dropped or taken.dead
         came = came or taken.resumed or self.asked_upstream or self.passed_on or self.dead
-        return not (
-            came or self.up_to_date or self.requested or self.depth or self.outbox or self.errors
-        )
+        return not (came or self.up_to_date or self.requested or self.errors)
 
     def __str__(self) -> str:
         taken = self.taken
@@ -78,7 +81,7 @@ class Report:
             *([f"passed on {self.passed_on:,}"] if self.passed_on else []),
             f"runs requested {self.requested:,}",
             f"inbox {self.depth:,}",
-            *([f"outbox {self.outbox:,}"] if self.outbox else []),
+            *([f"outbox {self.outbox:,} files"] if self.outbox else []),
         ]
         if self.oldest is not None:
             parts.append(f"oldest message {max(0.0, time.time() - self.oldest):.0f} s")

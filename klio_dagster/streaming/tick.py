@@ -58,6 +58,7 @@ from klio_dagster.streaming.without_run import WithoutRun
 
 RUN_FAILED = "run_failed"
 SENSOR_TAG = "klio/sensor"
+_WARNED_EVERY_S = 600.0
 
 
 @dataclass(slots=True)
@@ -68,11 +69,15 @@ class Remembered:
         looks: when it looked for inputs last.
         looks_at_held: when it looked last whether held messages are held for nothing.
         sending: to the group's topic, which may have been out of order a moment ago.
+        left: batches in the inbox and files in the outbox, as they were said last.
+        warned: lines to when they were said last, by the monotonic clock.
     """
 
     looks: Looks = field(default_factory=Looks)
     looks_at_held: Looks = field(default_factory=Looks)
     sending: Sending | None = None
+    left: tuple[int, int] = (0, 0)
+    warned: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(slots=True)
@@ -111,8 +116,15 @@ class Tick:
             job=self._job,
             ledger=lambda: self.ledger,
             report=self.report,
+            warn=self._warn,
             sending=self.remembered.sending,
         )
+        try:
+            return self._result(passes)
+        finally:
+            self.remembered.sending = passes.sending
+
+    def _result(self, passes: WithoutRun) -> dg.SensorResult:
         passes.deliver_outbox()
         waits = Waits(
             self.context,
@@ -120,6 +132,7 @@ class Tick:
             self.store,
             self._job,
             lambda: self.ledger,
+            self._warn,
             self.remembered.looks,
         )
         self._ask_upstream(waits)
@@ -129,12 +142,13 @@ class Tick:
             passes.pass_on_held(self.remembered.looks_at_held)
         except KlioError as error:
             self._warn(str(error))  # what is requested is not to wait for it
-        self.remembered.sending = passes.sending
         self.report.outbox = passes.left_in_outbox()
         # Dagster keeps a file of each tick that logs anything, for ever; the reason for a skip it
         # keeps with the tick.
-        if not self.report.is_idle:
+        left = (self.report.depth, self.report.outbox)
+        if not self.report.is_quiet or left != self.remembered.left:
             self.context.log.info(str(self.report))
+        self.remembered.left = left
         if self.report.errors and not requests:
             # Dagster shows what it was raised from, page by page: what this says is enough.
             raise self.report.errors[0].with_traceback(None) from None
@@ -151,7 +165,11 @@ class Tick:
         return job_of(self.settings.group, self._subscription)
 
     def _warn(self, line: str) -> None:
-        self.context.log.warning(line)
+        """Say what is spoilt, now and then: it stays so until somebody sees to it."""
+        now = time.monotonic()
+        if now - self.remembered.warned.get(line, -_WARNED_EVERY_S) >= _WARNED_EVERY_S:
+            self.remembered.warned[line] = now
+            self.context.log.warning(line)
 
     def _ask_upstream(self, waits: Waits) -> None:
         """Ask for the inputs that runs have missed."""

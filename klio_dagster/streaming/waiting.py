@@ -17,6 +17,7 @@ these names and of the sources, with one look at the ledger. What waits is read 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -25,9 +26,17 @@ import dagster as dg
 from klio_dagster.core.job import JobId, UpstreamTrigger
 from klio_dagster.core.letter import Asked
 from klio_dagster.defs.sending import Post
-from klio_dagster.errors import ConfigError, PublishError, PubSubError
+from klio_dagster.errors import ConfigError, MessageError, PublishError, PubSubError
 from klio_dagster.ledger.ledger import Ledger
-from klio_dagster.message import Message, answers, decode, encode, extended, request_upstream
+from klio_dagster.message import (
+    Message,
+    answers,
+    decode,
+    encode,
+    extended,
+    new_message,
+    request_upstream,
+)
 from klio_dagster.pubsub.publish import Outgoing
 from klio_dagster.store.kept import (
     Place,
@@ -62,6 +71,7 @@ class Waits:
         store: that of the group.
         job: who we are to the jobs that make inputs.
         ledger: Dagster's log; asked for when it is needed.
+        warn: takes a line on what is spoilt.
         looks: of this process.
         clock: seconds since 1970.
         asked: for how many entities this tick has asked.
@@ -72,6 +82,7 @@ class Waits:
     store: Store
     job: JobId
     ledger: Callable[[], Ledger]
+    warn: Callable[[str], None]
     looks: Looks = field(default_factory=Looks)
     clock: Callable[[], float] = time.time
     asked: int = 0
@@ -206,12 +217,17 @@ class Waits:
             return
         trigger = self._triggers[waiting[0].asset]
         now = self.clock()
-        requests = [extended(self._request(each.asked, trigger), self.job, now) for each in waiting]
-        post().publish(trigger.topic, [Outgoing(encode(request)) for request in requests])
+        requests = [self._request(each.asked, trigger) for each in waiting]
+        messages = [encode(extended(request, self.job, now)) for request in requests]
+        post().publish(trigger.topic, [Outgoing(message) for message in messages])
 
     def _request(self, asked: Asked, trigger: UpstreamTrigger) -> Message:
         """The message that asks: the mode of the first that asks for work is kept."""
-        messages = [decode(letter.forward, job=self.job) for letter in asked.letters]
+        messages: list[Message] = []
+        for letter in asked.letters:
+            with suppress(MessageError):  # it is a dead letter once the input has come
+                messages.append(decode(letter.forward, job=self.job))
+        messages = messages or [new_message(asked.entity)]
         original = next((each for each in messages if not each.ping), messages[0])
         return request_upstream(original, self.job, trigger.job)
 
@@ -295,7 +311,7 @@ class Waits:
         try:
             return read_waiting(self.store, path)
         except ConfigError as error:
-            self.context.log.warning(str(error))
+            self.warn(str(error))
             return None
 
 

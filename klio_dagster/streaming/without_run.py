@@ -31,6 +31,7 @@ from klio_dagster.streaming.settings import SensorSettings
 
 _EVERY_S = 60.0
 _BUDGET_S = 10.0  # a tick has messages to pull, too
+_AT_ONCE = 500
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class WithoutRun:
         job: who we are.
         ledger: Dagster's log; asked for when it is needed.
         report: of the tick.
+        warn: takes a line.
         sending: to the group's topic, from one tick to the next.
     """
 
@@ -55,6 +57,7 @@ class WithoutRun:
     job: JobId
     ledger: Callable[[], Ledger]
     report: Report
+    warn: Callable[[str], None]
     sending: Sending | None = None
     _telling: Telling | None = None
 
@@ -79,12 +82,19 @@ class WithoutRun:
         """
         if not looks.is_due(_EVERY_S):
             return
-        looks.at = time.monotonic()
+        looks.at = looked = time.monotonic()
         held = list(held_entities(self.store, self.settings.group.name))
         whole = self._whole(held) if held else []
         if whole:
             self.telling.forget_held()
-            request = Request(entities=tuple(whole), rerun_on=self.settings.rerun_on)
+        for start in range(0, len(whole), _AT_ONCE):
+            if start and self.telling.is_resting:
+                return
+            if start and time.monotonic() > looked + _BUDGET_S:
+                looks.at = None  # the next tick goes on
+                return
+            some = tuple(whole[start : start + _AT_ONCE])
+            request = Request(entities=some, rerun_on=self.settings.rerun_on)
             self._pass_on(self._passing("held", None), self._plan(request))
 
     def settles(self, batch: Batch, asked: Sequence[Asked]) -> bool:
@@ -136,7 +146,7 @@ class WithoutRun:
                 self.store,
                 self.settings.group,
                 self.pubsub,
-                warn=self.context.log.warning,
+                warn=self.warn,
                 job=self.job,
                 sending=self.sending,
             )
@@ -192,5 +202,6 @@ class WithoutRun:
         """Count what was published, and what became a dead letter, so far."""
         self.report.passed_on, self.report.dead = self.telling.told, self.telling.dead
         # One topic out of order is said once, however many batches are concerned.
-        if error is not None and error.where not in {each.where for each in self.report.errors}:
+        said = {(type(each), each.where) for each in self.report.errors}
+        if error is not None and (type(error), error.where) not in said:
             self.report.errors.append(error)

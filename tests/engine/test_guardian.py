@@ -5,6 +5,7 @@ import sys
 
 import psutil
 
+from klio_dagster.engine.guardian import Guardian
 from tests.kill.processes import still_alive
 
 # A driver with two workers that hear nothing, and one of a worker's own children.
@@ -37,6 +38,19 @@ def test_workers_that_hear_nothing_end_with_a_killed_driver_and_so_do_their_chil
 
     assert len(children) == 2
     assert not still_alive([*workers, *children], within_s=10)
+
+
+def test_a_group_that_is_forgotten_is_left_alone():
+    """Its number may be another one's by then."""
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as other:
+        guardian = Guardian()
+        guardian.watch(other.pid)
+        guardian.forget(other.pid)
+        guardian.close()
+
+        assert psutil.Process(other.pid).is_running()
+        assert other.poll() is None
+        other.kill()
 
 
 def _children(worker: psutil.Process) -> list[psutil.Process]:

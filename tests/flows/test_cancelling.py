@@ -106,4 +106,4 @@ def test_a_run_in_the_queue_is_ended_before_it_starts(
     for run_id in runs:
         wait_for(served, run_id, "CANCELED")
     wait_until(lambda: not served.below(DRIVER), WITHIN_S)
-    assert list(catalogue.store.list("_klio/open/")) == []
+    wait_until(lambda: not list(catalogue.store.list("_klio/open/")), WITHIN_S)

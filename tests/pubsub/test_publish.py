@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+from google.api_core.exceptions import DeadlineExceeded
 from grpc import StatusCode
 
 from klio_dagster.errors import PublishError
@@ -86,6 +87,24 @@ def test_a_server_that_stops_answering_leaves_the_confirmed_ones_confirmed(monke
 
     assert sorted(error.failed) == [*range(500, 1_200)]
     assert error.transient
+
+
+def test_a_large_message_on_a_slow_line_keeps_no_other_from_being_sent(monkeypatch, scripted):
+    monkeypatch.setattr(publish, "_AT_ONCE", 1)
+    in_time = publish.tried
+
+    def on_a_slow_line(call, request, *given, **named):
+        if len(request.messages[0].data) > 1_000_000:
+            raise DeadlineExceeded("too slow")
+        return in_time(call, request, *given, **named)
+
+    monkeypatch.setattr(publish, "tried", on_a_slow_line)
+    messages = outgoing(bytes(2_000_000), b"1")
+
+    error = failing(Publisher(scripted.settings), "tracks", messages)
+
+    assert [*error.failed] == [0]
+    assert sent(scripted) == [[b"1"]]
 
 
 @pytest.mark.emulator

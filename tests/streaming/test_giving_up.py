@@ -203,6 +203,18 @@ def test_what_a_run_makes_while_the_sensor_looks_is_not_given_up(
     assert team.dead() == []
 
 
+def test_what_is_given_up_is_a_dead_letter_though_its_messages_are_spoilt(retrier: Retrier) -> None:
+    team = retrier.team
+    tried_in_vain(team, "bad", times=3)
+    held_message(team, "bad")
+    for path in held_entities(team.catalogue.store, "work")["bad"]:
+        team.catalogue.store.put(path, b"spoilt")
+
+    retrier.tick()
+
+    assert [(d.reason, d.entity) for d in team.dead()] == [("failed", "bad")]
+
+
 def test_messages_that_are_held_of_what_was_given_up_are_not_forgotten(retrier: Retrier) -> None:
     """Their run had recorded its failure, and was slow to put them aside."""
     team = retrier.team

@@ -213,13 +213,16 @@ def test_a_spoilt_held_message_keeps_no_tick_from_pulling(team: Team) -> None:
     assert [(d.reason, d.letter.data) for d in team.dead()] == [("undecodable", message)]
 
 
-def test_a_tick_says_what_it_passed_on_and_what_is_left(team: Team) -> None:
+def test_a_tick_says_what_it_passed_on_and_what_is_left(
+    team: Team, capfd: pytest.CaptureFixture[str]
+) -> None:
     team.put("a", "b")
     team.ask("a", "b")
     topic_is_gone(team)
     team.follow()
     with pytest.raises(PubSubError):
         team.tick()
+    assert "outbox 1 files" in capfd.readouterr().err
     topic_is_back(team)
 
     said = str(team.evaluate().skip_reason)

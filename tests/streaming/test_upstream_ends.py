@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from klio_dagster.core import letter as letters
 from klio_dagster.message import Limited, encode, new_message
+from klio_dagster.store.kept import Waiting
 from klio_dagster.store.layout import unasked_prefix, waiting_path
 from klio_dagster.store.removed import bury
 from klio_dagster.store.store import Store
@@ -137,6 +139,28 @@ def test_what_is_spoilt_stops_no_other(team: Team, asked: Asked) -> None:
     assert [m.entity_id for m in asked()] == ["x"]
     assert run.counts("materialized") == all_of(1)
     assert len(list(store.list("_klio/waiting/"))) == 2, "it is left for somebody to look at"
+
+
+def test_a_message_that_was_spoilt_while_it_waited_stops_no_other(team: Team) -> None:
+    message = encode(new_message("x"))
+    unreadable = letters.Letter(data=message, message_id="1", forward=b"\xff\xff")
+    spoilt = Waiting(
+        asset="recording",
+        sensor=team.sensor.name,
+        asked=letters.Asked(entity="x", letters=(unreadable,)),
+    )
+    team.catalogue.store.put(
+        f"{unasked_prefix(team.sensor.name)}1-aaaaaaaa-bbbbbbbb.jsonl", spoilt.to_line().encode()
+    )
+    team.tick()
+    team.put("x", "y")
+    team.ask("y")
+
+    (run,) = team.follow()
+
+    assert run.counts("materialized") == all_of(1)
+    assert [(d.reason, d.letter.data) for d in team.dead()] == [("undecodable", message)]
+    assert waiting(team) == []
 
 
 def test_an_asset_that_names_its_maker_no_longer_fails_what_waits(
