@@ -10,8 +10,6 @@ from tests.pubsub.scripted import ScriptedPubSub
 
 @pytest.fixture
 def emulator(pubsub_emulator):
-    """Running, whatever the test before did to it."""
-    pubsub_emulator.start()
     return pubsub_emulator
 
 

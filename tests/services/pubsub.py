@@ -36,15 +36,20 @@ def program(memory: str = "256m") -> list[str] | None:
     return [java, f"-Xmx{memory}", "-jar", str(jars[-1])] if jars else None
 
 
+@pytest.fixture
+def pubsub_emulator(_pubsub_emulator: "PubSubEmulator") -> "PubSubEmulator":
+    """A running emulator, whatever the test before did to it, or the test is skipped."""
+    _pubsub_emulator.start()
+    return _pubsub_emulator
+
+
 @pytest.fixture(scope="session")
-def pubsub_emulator() -> "Iterator[PubSubEmulator]":
-    """A running emulator; the tests that need it are skipped where it is not installed."""
+def _pubsub_emulator() -> "Iterator[PubSubEmulator]":
     command = program()
     if command is None:
         pytest.skip(NOT_THERE)
     emulator = PubSubEmulator(command)
     try:
-        emulator.start()
         yield emulator
     finally:
         emulator.remove()
