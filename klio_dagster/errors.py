@@ -3,6 +3,7 @@
 KlioError                      what, where, how to mend
 ├── ConfigError                mended by whoever wrote the definition, configuration or command
 │   └── StoreForbiddenError    the store does not let us read or write there
+│       └── StoreLoginError    it does not take who we are, or when
 ├── EntityError                mended by whoever supplied this one entity (its id or its recording)
 │   ├── InvalidEntityIdError   the id itself cannot be used
 │   └── CheckFailedError       its output broke a blocking check; carries what was found
@@ -51,6 +52,10 @@ class ConfigError(KlioError):
 
 class StoreForbiddenError(ConfigError):
     """The store does not let us read or write there."""
+
+
+class StoreLoginError(StoreForbiddenError):
+    """Our credentials have expired, or this machine's clock is so far off that they look so."""
 
 
 class EntityError(KlioError):

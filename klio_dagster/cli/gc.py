@@ -13,7 +13,7 @@ from klio_dagster.codecs.registry import suffixes
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.adopted import check_store_is_ours
 from klio_dagster.ledger.garbage import Keep, Kind, Output, garbage, orphans, remove
-from klio_dagster.store.claims import store_time, time_at
+from klio_dagster.store.clock import store_time, time_at
 from klio_dagster.store.objects import ObjectInfo
 from klio_dagster.store.store import Store
 
@@ -76,7 +76,7 @@ def _found(
     for url, store in stores.items():
         check_store_is_ours(store, project.instance)
         groups = [each for each in project.groups if each.store.url == url]
-        # Before any claim is read. The store's clock is read by writing, which a dry run does not.
+        # Before any claim is read.
         now = store_time(store) if writes else time_at(store)
         keep = Keep(younger_than=now - age_s, requests=_waiting_requests(project))
         keys = [key for each in groups for key in each.keys]

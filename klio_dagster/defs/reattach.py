@@ -4,7 +4,7 @@ The order of the durable steps; a kill at any of them repeats what comes after:
 
 1. the claim names this process its launcher, and nobody else takes it;
 2. what the job finishes is recorded under the run that had submitted it;
-3. where the service knows of no job, the claim gets another generation and 30 s pass, after which
+3. where the service knows of no job, the claim gets another generation and 55 s pass, after which
    nothing can be written for it any more;
 4. that run is reported failed, and the claim is removed.
 """
@@ -24,8 +24,8 @@ from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import held_pairs
 from klio_dagster.ledger.resume import clear_one, fold_in
 from klio_dagster.store.claim import ClaimState
-from klio_dagster.store.heartbeat import CONFIRMED_FOR_S, Heartbeat
-from klio_dagster.store.open_claim import OpenClaim, adopt
+from klio_dagster.store.heartbeat import Heartbeat
+from klio_dagster.store.open_claim import WRITTEN_BY_S, OpenClaim, adopt
 from klio_dagster.store.settling import settling
 
 _HELD_S = 5.0  # what comes is recorded together
@@ -128,7 +128,7 @@ class Orphan:
             self._following(manifest, options, told.add).attach(self._claim.job_id)
         except NoJobError:
             adopted.revoke()
-            self._pause(CONFIRMED_FOR_S)
+            self._pause(WRITTEN_BY_S)
         except JobLeftError:
             raise
         except RunError as error:

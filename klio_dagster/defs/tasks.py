@@ -12,8 +12,7 @@ from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.receipt import UPSTREAM_FAILED, Failure, Receipt
 from klio_dagster.defs.group import EntityGroup
 from klio_dagster.defs.knowledge import Gathered
-from klio_dagster.store.claims import time_at
-from klio_dagster.store.clock import Clock, passed_s
+from klio_dagster.store.clock import Clock, passed_s, time_at
 from klio_dagster.store.layout import manifest_head, manifest_part
 from klio_dagster.store.open_claim import OpenClaim
 from klio_dagster.store.store import Store

@@ -66,8 +66,8 @@ def keep_file(pieces: Iterator[bytes], size: int, *, name: str, where: str) -> P
 
 
 def forget_file(path: Path) -> None:
-    """Remove a file that was kept; any other is left alone."""
-    if path.is_relative_to(scratch_root()):
+    """Remove a file that this process has kept; any other is left alone."""
+    if path.is_relative_to(_own_path()):
         shutil.rmtree(path.parent, ignore_errors=True)
 
 
@@ -82,19 +82,23 @@ def _own_folder() -> Path:
     Raises:
         ConfigError: the folder above belongs to somebody else.
     """
-    root = scratch_root()
-    folder = root / f"{_WORKER}{os.getpid()}"
+    root, folder = scratch_root(), _own_path()
+    root.mkdir(mode=0o700, exist_ok=True)
+    # Each time: before it is ours, nothing below it is.
+    if root.is_symlink() or root.stat().st_uid != os.getuid():
+        raise ConfigError(
+            "it belongs to somebody else",
+            where=str(root),
+            fix="remove it, or name another folder in TMPDIR",
+        )
     if not folder.is_dir():
-        root.mkdir(mode=0o700, exist_ok=True)
-        if root.is_symlink() or root.stat().st_uid != os.getuid():
-            raise ConfigError(
-                "it belongs to somebody else",
-                where=str(root),
-                fix="remove it, or name another folder in TMPDIR",
-            )
         _sweep(root)
         folder.mkdir(mode=0o700, exist_ok=True)
     return folder
+
+
+def _own_path() -> Path:
+    return scratch_root() / f"{_WORKER}{os.getpid()}"
 
 
 def _sweep(root: Path) -> None:

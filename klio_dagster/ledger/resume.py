@@ -17,7 +17,8 @@ from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import all_receipts, finished_receipts, held_pairs
 from klio_dagster.ledger.ledger import Ledger
 from klio_dagster.store.claim import Claim, ClaimState
-from klio_dagster.store.claims import read_claims, remove_claim, store_time
+from klio_dagster.store.claims import read_claims, remove_claim
+from klio_dagster.store.clock import store_time
 from klio_dagster.store.layout import OWN_FOLDER
 from klio_dagster.store.local import clean_leftovers
 from klio_dagster.store.outbox import forget_published, leave, published

@@ -6,7 +6,7 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 from klio_dagster.errors import ObjectNotFoundError
 from klio_dagster.store.claim import Claim, ClaimState, order, parsed
 from klio_dagster.store.clock import Clock, passed_s, silent_s, time_at
-from klio_dagster.store.clock import store_time as store_time
 from klio_dagster.store.layout import OPEN_PREFIX, beat_path, claim_path
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
 
@@ -80,11 +79,8 @@ def read_listed(
             continue
         claim = parsed(data, info, store.uri(path))
         beat = beat_path(claim.work_id)
-        touched = [each.modified.timestamp() for each in (info, listed.get(beat, info))]
-
-        def by_store_s(touched: Sequence[float] = touched) -> float:
-            return min(abs(clock() - at) for at in touched)
-
+        touched = [info, listed.get(beat, info)]
+        by_store_s = partial(_by_store_s, store, touched, clock)
         age_s = silent_s(store, beat, claim.launcher, by_store_s, monotonic)
         states.append(_state(claim, age_s))
     return sorted(states, key=lambda state: order(state.claim))
@@ -142,6 +138,19 @@ def remove_claim(store: ObjectStore, work_id: str) -> None:
     # The claim last: killed in between, it is a dead claim that the next run clears away.
     store.delete(beat_path(work_id))
     store.delete(claim_path(work_id))
+
+
+def _by_store_s(store: ObjectStore, touched: list[ObjectInfo], clock: Clock) -> float:
+    """Seconds since the newest of some objects was written; as of now, not of the listing."""
+    now = clock()
+    age_s = min(abs(now - each.modified.timestamp()) for each in touched)
+    if age_s <= DEAD_AFTER_S:
+        return age_s
+    # A store that answers slowly makes what was listed old while its run beats on.
+    for each in touched:
+        with suppress(ObjectNotFoundError):
+            age_s = min(age_s, abs(now - store.head(each.path).modified.timestamp()))
+    return age_s
 
 
 def _state(claim: Claim, age_s: float) -> ClaimState:

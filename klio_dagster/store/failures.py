@@ -12,6 +12,7 @@ from klio_dagster.errors import (
     ObjectNotFoundError,
     StoreForbiddenError,
     StoreFullError,
+    StoreLoginError,
     StoreUnavailableError,
 )
 from klio_dagster.store.url import hide_secrets
@@ -35,6 +36,15 @@ _OS_ERRORS: tuple[tuple[frozenset[int], type[KlioError], str], ...] = (
 )
 
 _CLOSED = frozenset({"401", "403"})
+# What S3, Google's XML API and Azure answer in, and where: often below the first line.
+_XML = re.compile(r"<Code>([^<]+)</Code>(?:.*?<Message>([^<]+)</Message>)?", re.DOTALL)
+_XML_BEGINS = re.compile(r":? *<(?:\?xml|Error).*", re.DOTALL)
+_LOG_IN_AGAIN = "its session has expired: log in again, or use credentials that renew themselves"
+_CODES: dict[str, str] = {
+    "ExpiredToken": _LOG_IN_AGAIN,
+    "TokenRefreshRequired": _LOG_IN_AGAIN,
+    "RequestTimeTooSkewed": "set this machine's clock, by NTP for instance",
+}
 
 # First match wins; obstore's classes are siblings below BaseError.
 _FIXES: tuple[tuple[type[Exception], type[KlioError], str], ...] = (
@@ -70,7 +80,13 @@ def store_error(error: Exception, where: str) -> KlioError:
     if isinstance(error, OSError) and error.errno is not None:
         return _os_error(error.errno, where)
     # The first line is for people; what follows is obstore's own debugging output.
-    first_line = hide_secrets(str(error).partition("\n")[0]).strip().rstrip(".")
+    text = hide_secrets(str(error))
+    first_line = _XML_BEGINS.sub("", text.partition("\n")[0]).strip().rstrip(".")
+    answered = _XML.search(text)
+    if answered:
+        first_line = ": ".join([first_line, *filter(None, answered.groups())]).rstrip(".")
+        if answered[1] in _CODES:
+            return StoreLoginError(first_line, where, _CODES[answered[1]])
     code = _OS_ERROR.search(first_line)
     if code:
         return _os_error(int(code[1]), where)

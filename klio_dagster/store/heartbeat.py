@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from klio_dagster.errors import ClaimLostError, KlioError
-from klio_dagster.store.claims import claim_of, generation_of, store_time
-from klio_dagster.store.clock import Clock, passed_s, silent_s
+from klio_dagster.store.claims import claim_of, generation_of
+from klio_dagster.store.clock import Clock, passed_s, silent_s, store_time
 from klio_dagster.store.layout import beat_path
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
 from klio_dagster.store.open_claim import WRITTEN_BY_S, OpenClaim
@@ -91,7 +91,7 @@ class Confirmation:
 
     A job at a service goes on without its launcher. There it is the claim itself that confirms:
     whoever takes the entities over ends the job first, or gives the claim another generation and
-    waits for 30 s.
+    waits until nothing can be seen any more that was begun before.
 
     Args:
         store: where the claim lies.

@@ -117,7 +117,7 @@ class OpenClaim:
         self._change(replace(self._claim, job_id=job_id))
 
     def revoke(self) -> None:
-        """Let nobody write for it any more but its own launcher, 30 s from now.
+        """Let nobody write for it any more but its own launcher, `WRITTEN_BY_S` from now.
 
         Raises:
             ClaimLostError: others took the run for dead.

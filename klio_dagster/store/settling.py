@@ -7,8 +7,7 @@ from dataclasses import asdict
 from uuid import uuid4
 
 from klio_dagster.errors import ObjectNotFoundError
-from klio_dagster.store.claims import store_time
-from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped
+from klio_dagster.store.clock import Clock, passed_s, silent_s, stamped, store_time
 from klio_dagster.store.layout import claim_path, settling_path
 from klio_dagster.store.objects import ObjectStore
 from klio_dagster.store.processes import Process

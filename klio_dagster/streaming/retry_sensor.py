@@ -21,7 +21,7 @@ from klio_dagster.defs.sensing import resource_of
 from klio_dagster.errors import ConfigError
 from klio_dagster.ledger.in_flight import in_flight
 from klio_dagster.ledger.ledger import Ledger, ledger_of
-from klio_dagster.store.claims import time_at
+from klio_dagster.store.clock import time_at
 from klio_dagster.store.given_up import GivenUp, forget, given_up
 from klio_dagster.store.inbox import asked_entities
 from klio_dagster.store.kept import held_entities, who_waits

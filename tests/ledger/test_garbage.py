@@ -6,7 +6,7 @@ import pytest
 
 from klio_dagster.ledger.garbage import Keep, Kind, Output, garbage, orphans, remove_orphans
 from klio_dagster.ledger.ledger import Ledger
-from klio_dagster.store.claims import store_time
+from klio_dagster.store.clock import store_time
 from klio_dagster.store.layout import output_path
 from klio_dagster.store.open_claim import OpenClaim, open_claim
 from klio_dagster.store.store import Store

@@ -35,6 +35,7 @@ from klio_dagster.engine.remote.job import (
     Look,
     Message,
     State,
+    Verdict,
     job_name,
 )
 from klio_dagster.errors import ConfigError, KlioError, RunError, ServiceUnavailableError
@@ -114,8 +115,13 @@ class Dataflow:
         if folder:
             store, trial = opened_store(folder), f"klio-doctor-{uuid4().hex}"
             store.put(trial, b"")
-            store.delete(trial)
-            yield Answer("temp_location", f"{folder} can be written")
+            try:
+                store.delete(trial)
+            except KlioError as error:
+                said = f"{folder} can be written, but {trial} not removed: {error.what}"
+                yield Answer("temp_location", said, Verdict.WARN, error.fix)
+            else:
+                yield Answer("temp_location", f"{folder} can be written")
 
     def _named(self, name: str) -> str | None:
         jobs = self._client.named(name)

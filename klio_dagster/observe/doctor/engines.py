@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -84,14 +84,11 @@ def look_at_service(about: About, engine: EngineInUse) -> Generator[Finding]:
     try:
         said = child([*_ASK, json.dumps(dict(engine.options))], engine.within_s)
     except ChildFailedError as error:
-        yield about.fail("service", str(error), _INSTALL)
+        yield about.fail("service", str(error), "mend what it names, or report it with this line")
         return
     for answer in json.loads(said.splitlines()[-1]):
-        yield replace(
-            about.ok(answer["what"], answer["said"], **answer["figures"]),
-            verdict=Verdict(answer["verdict"]),
-            remedy=answer["remedy"],
-        )
+        told = answer | {"verdict": Verdict(answer["verdict"])}
+        yield Finding(subject=about.subject, where=about.where, **told)
 
 
 LOOKS: Mapping[str, Callable[[About, EngineInUse], Generator[Finding]]] = {

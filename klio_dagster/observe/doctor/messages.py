@@ -8,7 +8,7 @@ from klio_dagster.errors import KlioError
 from klio_dagster.observe.doctor.examine import Check
 from klio_dagster.observe.doctor.finding import About, Finding, Verdict
 from klio_dagster.pubsub.look import Looker, NotShownError, SubscriptionFacts
-from klio_dagster.pubsub.settings import Settings
+from klio_dagster.pubsub.settings import Settings, subscription_path, topic_path
 
 _ANSWER_WITHIN_S = 6.0
 _DAY_S = 86_400.0
@@ -60,18 +60,27 @@ def message_checks(listeners: Sequence[Listener], told: Sequence[Told]) -> list[
     """
     by_subscription: dict[str, list[Listener]] = {}
     for each in listeners:
-        by_subscription.setdefault(each.subscription, []).append(each)
-    topics = {each.topic: each for each in told}
+        path = _path(subscription_path, each.settings, each.subscription)
+        by_subscription.setdefault(path, []).append(each)
+    topics = {_path(topic_path, each.settings, each.topic): each for each in told}
     return [
         *(
-            Check(About("subscription", name), "look", lambda those=those: _subscription(those))
-            for name, those in by_subscription.items()
+            Check(About("subscription", path), "look", lambda those=those: _subscription(those))
+            for path, those in by_subscription.items()
         ),
         *(
-            Check(About("topic", name), "look", lambda each=each: _topic(each))
-            for name, each in topics.items()
+            Check(About("topic", path), "look", lambda each=each: _topic(each))
+            for path, each in topics.items()
         ),
     ]
+
+
+def _path(path: Callable[[Settings, str], str], settings: Callable[[], Settings], name: str) -> str:
+    """The full path: a name is another thing in another project. What is wrong is told later."""
+    try:
+        return path(settings(), name)
+    except KlioError:
+        return name
 
 
 def _subscription(listeners: Sequence[Listener]) -> Generator[Finding]:

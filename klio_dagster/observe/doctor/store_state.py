@@ -7,7 +7,7 @@ from collections.abc import Collection, Generator, Sequence
 import dagster as dg
 
 from klio_dagster.core.wording import counted
-from klio_dagster.errors import ConfigError
+from klio_dagster.errors import ConfigError, KlioError
 from klio_dagster.ledger.adopted import is_to_be_adopted
 from klio_dagster.observe.doctor.finding import About, Finding
 from klio_dagster.observe.doctor.trial import Measured
@@ -74,14 +74,24 @@ def look_at_contents(
 
 
 def _claims(about: About, store: Store, measured: Measured) -> Finding:
-    states = read_claims(store, now=lambda: time.time() + measured.ahead_s)
-    dead = [state for state in states if not state.is_alive]
-    figures = {"alive": len(states) - len(dead), "dead": len(dead)}
+    ahead_s = measured.ahead_s
+    if ahead_s is None and store.local_path("") is None:
+        said = "not known: nothing can be written there to learn what time it is"
+        return about.warn("claims", said, "mend what it does not let us do, then ask again")
+    try:
+        states = read_claims(store, now=lambda: time.time() + (ahead_s or 0.0))
+    except KlioError as error:
+        return about.failed("claims", error)
+    # The job of an orphan may go on elsewhere, but nobody records what it finishes.
+    dead = [state for state in states if state.is_orphaned or not state.is_alive]
+    orphans = sum(state.is_orphaned for state in dead)
+    figures = {"alive": len(states) - len(dead), "dead": len(dead), "orphaned": orphans}
     if not dead:
         said = f"{counted(len(states), 'run')} at work" if states else ""
         return about.ok("claims", said, **figures)
     shown = "; ".join(f"run {state.claim.run_id}: {state.why}" for state in dead[:_SHOWN])
     more = f" and {len(dead) - _SHOWN:,} more" if len(dead) > _SHOWN else ""
-    said = f"{counted(len(dead), 'run')} died at work ({shown}{more})"
+    left = f"; {counted(orphans, 'job')} elsewhere may go on" if orphans else ""
+    said = f"{counted(len(dead), 'run')} died at work ({shown}{more}{left})"
     remedy = "run again: `klio run` records what they had finished, and computes the rest"
     return about.warn("claims", said, remedy, **figures)

@@ -65,7 +65,7 @@ def look_at_store(opened: Store, measured: Measured) -> Generator[Finding, None,
     try:
         yield from trial.writes(measured)
     finally:
-        trial.clean_up(listed.value or (), measured.ahead_s)
+        trial.clean_up(listed.value or (), measured.ahead_s or 0.0)
         for each in made:
             with suppress(OSError):  # it is somebody's by now
                 each.rmdir()

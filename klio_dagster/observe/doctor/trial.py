@@ -8,7 +8,7 @@ from statistics import median
 from typing import Generic, TypeVar
 from uuid import uuid4
 
-from klio_dagster.errors import KlioError, ObjectNotFoundError, StoreForbiddenError
+from klio_dagster.errors import KlioError, ObjectNotFoundError, StoreForbiddenError, StoreLoginError
 from klio_dagster.observe.doctor.finding import About, Finding
 from klio_dagster.observe.doctor.permissions import needed
 from klio_dagster.store.layout import DOCTOR_PREFIX, doctor_path
@@ -30,8 +30,8 @@ class Measured:
     """What was learnt of a store on the way, for the checks after it."""
 
     def __init__(self) -> None:
-        self.ahead_s = 0.0
-        """How much later its clock is than ours, in seconds."""
+        self.ahead_s: float | None = None
+        """How much later its clock is than ours, in seconds; None until that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,11 @@ class Trial:
         about = self._about
         try:
             value = do()
+        except StoreLoginError as error:
+            return Step(about.failed(what, error), is_down=True)
         except StoreForbiddenError as error:
             remedy = needed(self._store.url, what) or error.fix
-            return Step(about.fail(what, f"not permitted: {_plain(error.what)}", remedy))
+            return Step(about.fail(what, f"not permitted: {error.what}", remedy))
         except KlioError as error:
             return Step(_not_there(about, what, error), is_down=True)
         return Step(about.ok(what), value)
@@ -94,8 +96,9 @@ class Trial:
         head = self.of("read", lambda: store.head(path))
         at = replaced.value or created.value
         if head.value is not None:
-            measured.ahead_s = head.value.modified.timestamp() - at
-            yield _clock(about, measured.ahead_s)
+            ahead_s = head.value.modified.timestamp() - at
+            measured.ahead_s = ahead_s
+            yield _clock(about, ahead_s)
         found = self.of("list", lambda: [each.path for each in store.list(DOCTOR_PREFIX)])
         if found.value is not None and path not in found.value:
             said = "what was just written is not listed: a run may miss the claim of another"
@@ -165,16 +168,11 @@ class Trial:
 
 
 def _not_there(about: About, what: str, error: KlioError) -> Finding:
-    said = _plain(error.what)
+    said = error.what
     # A listing says in a general error that there is nothing to list.
     is_missing = isinstance(error, ObjectNotFoundError) or _NOT_FOUND in said
     remedy = "create the bucket, or correct its name" if is_missing else error.fix
     return about.fail(what, said, remedy)
-
-
-def _plain(said: str) -> str:
-    """Without the beginning of the XML that the server answered with."""
-    return said.partition(": <?xml")[0]
 
 
 def _clock(about: About, ahead_s: float) -> Finding:
