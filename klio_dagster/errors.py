@@ -15,7 +15,8 @@ KlioError                      what, where, how to mend
 │   ├── EntitiesInFlightError  another process is executing the same run
 │   ├── OutputRefusedError     the store takes no outputs: it is full, or closed to us
 │   ├── ClaimLostError         others took this run for dead and its entities over
-│   └── JobLeftError           its job elsewhere may go on, and nobody watches it any more
+│   ├── JobLeftError           its job elsewhere may go on, and nobody watches it any more
+│   └── NoJobError             its service knows of no job for it
 ├── MessageError               mended by whoever sent the message; it is kept as a dead letter
 ├── PubSubError                mended by whoever runs Pub/Sub; carries whether trying again may help
 │   ├── MessageRefusedError    it takes every message but this one
@@ -120,6 +121,10 @@ class ClaimLostError(RunError):
 
 class JobLeftError(RunError):
     """The job at a service may go on, and this run does not watch it any more."""
+
+
+class NoJobError(RunError):
+    """A service knows of no job for a manifest, or not any more."""
 
 
 class MessageError(KlioError):

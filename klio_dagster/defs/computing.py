@@ -1,14 +1,13 @@
 """Has a driver compute one round, and records its receipts as they come."""
 
 import time
-from collections.abc import Callable
-from contextvars import ContextVar
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.plan import Decision, Plan
 from klio_dagster.core.wording import counted
 from klio_dagster.defs.job_log import JobLog
 from klio_dagster.defs.knowledge import Gathered
+from klio_dagster.defs.listening import print_output, watch_progress
 from klio_dagster.defs.looks import write_looks
 from klio_dagster.defs.passing_on import PassingOn
 from klio_dagster.defs.planning import Round
@@ -17,12 +16,10 @@ from klio_dagster.defs.run import Run
 from klio_dagster.defs.summary import Summary
 from klio_dagster.defs.tasks import write_manifest
 from klio_dagster.engine.launch import carry_out
+from klio_dagster.engine.options import is_remote
 from klio_dagster.engine.progress import Progress
 from klio_dagster.errors import RunError
 from klio_dagster.store.layout import manifest_head
-
-watch_progress: ContextVar[Callable[[Progress], None]] = ContextVar("watch_progress")
-"""Told of the progress of runs that are executed in this process; set by `klio run`."""
 
 
 def compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> bool:
@@ -49,15 +46,16 @@ def compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> b
         summary,
         progress,
         say=run.context.log.info,
-        watch=watch_progress.get(_nobody),
+        watch=watch_progress.get(),
         confirm=run.confirm,
         then=passing.recorded,
+        may_repeat=is_remote(run.engine),
     )
     carry_out(
         manifest,
         run.store,
         on_receipts=recorder.add,
-        on_output=_print_output,
+        on_output=print_output,
         on_job=JobLog(run.context, run.claim).add,
     )
     recorder.flush()
@@ -82,11 +80,3 @@ def _written(run: Run, plan: Plan, gathered: Gathered) -> tuple[Manifest, int] |
     if not outputs:
         return None
     return write_manifest(run.store, run.claim, run.engine, plan, run.group, gathered), outputs
-
-
-def _nobody(_progress: Progress) -> None:
-    """Nobody watches."""
-
-
-def _print_output(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - what user code printed, into Dagster's compute logs

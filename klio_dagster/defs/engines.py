@@ -1,6 +1,7 @@
 """Engines as configuration: what executes the Beam pipeline, and with what options."""
 
 import os
+import re
 from typing import Any, Literal
 
 import dagster as dg
@@ -11,6 +12,8 @@ from klio_dagster.errors import ConfigError
 SPARES = "KLIO_SPARE_DRIVERS"
 """Names the folder where runs leave a driver for the next one; `klio dev` sets it."""
 
+_FOLDER = re.compile(r"gs://[^/]+/.+")
+_FLEXRS_STARTS_S = 7 * 3600.0
 _PASSED_ON = "Beam pipeline options, passed on untouched."
 
 
@@ -199,19 +202,36 @@ class DataflowEngine(RemoteEngine):
         default=[], description="Wheels that workers install, where there is no image."
     )
     labels: dict[str, str] = Field(default={}, description="Labels of the job.")
-    flexrs: bool = Field(default=False, description="Cheaper, and delayed for up to six hours.")
-    experiments: list[str] = Field(default=[], description="Experiments and service options.")
+    flexrs: bool = Field(
+        default=False,
+        description="Cheaper, and delayed for up to six hours; start_timeout_s is seven at least.",
+    )
+    experiments: list[str] = Field(default=[], description="Experiments of Beam and the service.")
     kms_key: str | None = Field(default=None, description="Key that what it stores is encrypted by")
     endpoint: str | None = Field(default=None, description="Another service that speaks its API.")
     prices: Prices | None = Field(default=None, description="For the estimate of what a job costs.")
 
     def to_manifest(self) -> dict[str, Any]:
-        """The engine as the plain dict a manifest holds."""
+        """The engine as the plain dict a manifest holds.
+
+        Raises:
+            ConfigError: a location is no folder of a bucket.
+        """
+        for name in ("temp_location", "staging_location"):
+            given = getattr(self, name)
+            # Of anything else Beam makes a bucket of its own, which nobody has asked for.
+            if given is not None and not _FOLDER.fullmatch(given):
+                raise ConfigError(
+                    f"{name} is {given!r}", "DataflowEngine", "write it as gs://bucket/folder"
+                )
+        told = self._told()
+        if self.flexrs:
+            told["start_timeout_s"] = max(self.start_timeout_s, _FLEXRS_STARTS_S)
         prices = {} if self.prices is None else self.prices.model_dump()
         currency = prices.pop("currency", None)
         return {
             "kind": self.kind,
-            **self._told(),
+            **told,
             "project": self.project,
             "region": self.region,
             "endpoint": self.endpoint,
@@ -230,7 +250,7 @@ class DataflowEngine(RemoteEngine):
             "max_num_workers": self.max_num_workers,
             "autoscaling_algorithm": None if self.autoscaling else "NONE",
             "disk_size_gb": self.disk_size_gb,
-            "worker_disk_type": self.disk_type,
+            "disk_type": self.disk_type,
             "service_account_email": self.service_account,
             "network": self.network,
             "subnetwork": self.subnetwork,

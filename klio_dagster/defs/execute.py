@@ -3,9 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import dagster as dg
@@ -14,6 +13,7 @@ from klio_dagster.core.plan import Decision
 from klio_dagster.defs.again import known_already
 from klio_dagster.defs.computing import compute
 from klio_dagster.defs.group import EntityGroup
+from klio_dagster.defs.listening import tell, when_interrupted
 from klio_dagster.defs.looks import looked_at
 from klio_dagster.defs.messages import Postman, finish, outbox_of, passing_on, telling_of
 from klio_dagster.defs.metadata import metadata_of
@@ -50,19 +50,13 @@ from klio_dagster.store.store import Store
 
 _SUBSETS = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 
-tell: ContextVar[Callable[[str], None]] = ContextVar("tell")
-"""Told in a line what such a run waits for."""
-
-when_interrupted: ContextVar[Callable[[], None]] = ContextVar("when_interrupted")
-"""Called when a run in this process is interrupted, with its work recorded; set by `klio run`."""
-
 
 @contextmanager
 def _telling_of_interrupts() -> Iterator[None]:
     try:
         yield
     except dg.DagsterExecutionInterruptedError:
-        when_interrupted.get(lambda: None)()
+        when_interrupted.get()()
         raise
 
 
@@ -199,7 +193,7 @@ def _under_claim(run: Run, max_wait_s: float, tells: Telling) -> Summary:
     if waiting:
         line = f"waiting for {_holders(run, first)} to finish {len(waiting)} of the entities"
         run.context.log.info(line)
-        tell.get(_tell_nobody)(f"{line}, at most {max_wait_s:g} s")
+        tell.get()(f"{line}, at most {max_wait_s:g} s")
     while waiting and (later := next_round(run, wanted, waiting, deadline)):
         _carry_out(run, later, summary, passing)
         summary.plan = summary.plan.with_later(later.plan)
@@ -275,7 +269,3 @@ def _mark_failed(
         run.ledger.mark_failed(run.identity, failed)
         run.store.put(failures_path(run.work_id), summary.failure_lines())
     return set(failed)
-
-
-def _tell_nobody(_line: str) -> None:
-    """Nobody listens."""

@@ -29,6 +29,7 @@ class JobLog:
     ) -> None:
         self._context, self._claim, self._is_own = context, claim, is_own
         self._messages = 0
+        self._is_named = False
 
     def add(self, told: Told) -> None:
         """Show it."""
@@ -46,9 +47,11 @@ class JobLog:
                 pass
 
     def _name(self, info: JobInfo) -> None:
-        if self._claim.claim.job_id == info.id:  # its driver was replaced
+        if self._claim.claim.job_id != info.id:
+            self._claim.set_job(info.id)
+        elif self._is_named or self._is_own:  # its driver was replaced
             return
-        self._claim.set_job(info.id)
+        self._is_named = True
         if self._is_own:
             tags = {ENGINE_TAG: info.engine, JOB_ID_TAG: info.id}
             tags |= {JOB_URL_TAG: info.url} if info.url else {}

@@ -10,21 +10,31 @@ The order of the durable steps; a kill at any of them repeats what comes after:
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.job_log import JobLog
+from klio_dagster.defs.listening import print_output, tell
 from klio_dagster.defs.run import Run
 from klio_dagster.engine.options import RemoteOptions, engine_options
-from klio_dagster.engine.remote.follow import Following, NoJobError
+from klio_dagster.engine.remote.follow import Following
 from klio_dagster.engine.remote.told import Told
-from klio_dagster.errors import JobLeftError, KlioError, RunError
+from klio_dagster.errors import (
+    ClaimLostError,
+    JobLeftError,
+    KlioError,
+    LedgerError,
+    NoJobError,
+    RunError,
+)
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import held_pairs
 from klio_dagster.ledger.resume import clear_one, fold_in
 from klio_dagster.store.claim import ClaimState
+from klio_dagster.store.claims import read_claims
 from klio_dagster.store.heartbeat import Heartbeat
+from klio_dagster.store.layout import claim_path
 from klio_dagster.store.open_claim import WRITTEN_BY_S, OpenClaim, adopt
 from klio_dagster.store.settling import settling
 
@@ -32,7 +42,7 @@ _HELD_S = 5.0  # what comes is recorded together
 
 
 def settle_orphans(
-    run: Run, waiting: Mapping[str, Collection[str]], states: Iterable[ClaimState]
+    run: Run, waiting: Mapping[str, Collection[str]], states: Collection[ClaimState]
 ) -> frozenset[str]:
     """See to the jobs whose launchers have died.
 
@@ -51,7 +61,13 @@ def settle_orphans(
         KlioError: the claim of this run is lost, or the ledger or the store do not work.
     """
     wanted = {(run.group.keys[name], entity) for entity, names in waiting.items() for name in names}
-    orphans = [Orphan(run, state) for state in states if state.is_orphaned]
+    if not any(state.is_orphaned for state in states):
+        return frozenset()
+    # Anew: what was seen when this run began may be hours old, and a launcher beat again.
+    now = read_claims(run.store, ours=run.work_id)
+    alive = {state.claim.run_id for state in now if not state.is_orphaned and state.is_alive}
+    working = {run.context.run.run_id, *alive}
+    orphans = [Orphan(run, state, working) for state in now if state.is_orphaned]
     for orphan in orphans:
         orphan.settle(wanted)
     return frozenset(orphan.work_id for orphan in orphans)
@@ -63,13 +79,18 @@ class Orphan:
     Args:
         run: the one that sees to it.
         state: of the claim.
+        working: ids of the runs that are not to be reported failed.
         pause: waits for some seconds.
     """
 
     def __init__(
-        self, run: Run, state: ClaimState, pause: Callable[[float], None] = time.sleep
+        self,
+        run: Run,
+        state: ClaimState,
+        working: Collection[str],
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._run, self._state, self._pause = run, state, pause
+        self._run, self._state, self._working, self._pause = run, state, working, pause
         self._claim = state.claim
         self._identity = RunIdentity.of_run(run.context.instance, self._claim.run_id)
         self._held: list[Receipt] = []
@@ -87,7 +108,9 @@ class Orphan:
             wanted: asset keys and entities that the run waits for.
 
         Raises:
-            KlioError: the claim of the run is lost, or the ledger or the store do not work.
+            ClaimLostError: the run's own claim is lost.
+            KlioError: the store does not work.
+            LedgerError: Dagster's log does not.
         """
         manifest, options = self._manifest()
         is_wanted = self._is_wanted(wanted)
@@ -95,7 +118,7 @@ class Orphan:
             try:
                 state = self._following(manifest, options, _ignore).peek(self._claim.job_id)
             except KlioError as error:
-                self._run.context.log.warning(f"{self._of()}: {error}")
+                self._warn(error)
                 return
             if state is not None and not state.has_ended:
                 self._run.context.log.info(f"{self._of()} goes on ({state})")
@@ -107,31 +130,36 @@ class Orphan:
         with Heartbeat(adopted) as heartbeat:
             try:
                 self._to_its_end(adopted, manifest, options)
-            except JobLeftError as error:
-                self._run.context.log.warning(f"{self._of()}: {error}")
+                heartbeat.confirm()
+            except LedgerError:
+                raise
+            except KlioError as error:
+                self._run.confirm()  # what is wrong with ours ends this run, and nothing else
+                self._warn(error)
                 return
             self._run.confirm()
-            heartbeat.confirm()
         with settling(self._run.store, self._claim.work_id) as is_ours:
             if is_ours:
                 run = self._run
-                clear_one(run.store, run.ledger, run.context.instance, self._state, ())
+                clear_one(run.store, run.ledger, run.context.instance, self._state, self._working)
 
     def _to_its_end(
         self, adopted: OpenClaim, manifest: Manifest | None, options: RemoteOptions | None
     ) -> None:
         if manifest is None or options is None:  # it died before it had planned
             return
-        self._run.context.log.info(f"watching {self._of()} to its end")
+        line = f"watching {self._of()} to its end"
+        self._run.context.log.info(line)
+        tell.get()(line)
         told = JobLog(self._run.context, adopted, is_own=False)
         try:
             self._following(manifest, options, told.add).attach(self._claim.job_id)
         except NoJobError:
             adopted.revoke()
             self._pause(WRITTEN_BY_S)
-        except JobLeftError:
+        except (ClaimLostError, JobLeftError):
             raise
-        except RunError as error:
+        except RunError as error:  # it has ended
             self._run.context.log.warning(f"{self._of()}: {error}")
         self._flush()
 
@@ -143,8 +171,9 @@ class Orphan:
             self._run.store,
             options,
             on_receipts=self._record,
-            on_output=print,
+            on_output=print_output,
             on_job=on_job,
+            is_ours=False,
         )
 
     def _manifest(self) -> tuple[Manifest | None, RemoteOptions | None]:
@@ -174,6 +203,11 @@ class Orphan:
     def _flush(self) -> None:
         held, self._held = self._held, []
         fold_in(self._run.ledger, self._identity, self._claim, held)
+
+    def _warn(self, error: KlioError) -> None:
+        uri = self._run.store.uri(claim_path(self._claim.work_id))
+        gone = f"if its service is gone for good, remove {uri}"
+        self._run.context.log.warning(f"{self._of()}: {error}; {gone}")
 
     def _of(self) -> str:
         return f"the {self._claim.engine} job of run {self._claim.run_id}, whose launcher is gone,"

@@ -28,6 +28,8 @@ class Recorder:
         watch: told after each batch, for a live bar.
         confirm: returns if the run may still write.
         then: told of receipts once they are recorded.
+        may_repeat: what is computed elsewhere may come twice, from two processes that did not know
+            of each other; the first one counts.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Recorder:
         watch: Callable[[Progress], None],
         confirm: Callable[[], None],
         then: Callable[[Sequence[Receipt]], None],
+        may_repeat: bool = False,
     ) -> None:
         self._ledger = ledger
         self._run = run
@@ -53,6 +56,7 @@ class Recorder:
         self._held: list[Receipt] = []
         self._held_since = self._said_at = time.monotonic()
         self._hold_s = _LONGEST_HELD_S
+        self._seen: set[int] | None = set() if may_repeat else None  # hashes: there may be millions
 
     def add(self, receipts: Sequence[Receipt]) -> None:
         """Take receipts; they are recorded when there are many, or after some seconds."""
@@ -60,6 +64,7 @@ class Recorder:
         now = time.monotonic()
         if not self._held:
             self._held_since = now
+        receipts = self._news(receipts)
         self._held.extend(receipts)
         self._progress.add(receipts)
         self._watch(self._progress)
@@ -70,6 +75,16 @@ class Recorder:
         is_all = bool(self._held) and not self._progress.left
         if is_all or len(self._held) >= _MOST_HELD or now - self._held_since >= self._hold_s:
             self.flush()
+
+    def _news(self, receipts: Sequence[Receipt]) -> Sequence[Receipt]:
+        if self._seen is None:
+            return receipts
+        news: list[Receipt] = []
+        for receipt in receipts:
+            if (mark := hash(receipt.pair)) not in self._seen:
+                self._seen.add(mark)
+                news.append(receipt)
+        return news
 
     def flush(self) -> None:
         """Record what is held."""

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from klio_dagster.defs.engines import Engine, LocalEngine
+from klio_dagster.defs.engines import DataflowEngine, Engine, LocalEngine
 from klio_dagster.defs.execute import execute
 from klio_dagster.defs.folder import project_folder
 from klio_dagster.defs.group import group_of
@@ -64,9 +64,25 @@ class KlioResource(dg.ConfigurableResource[Any]):
                 where=f"op '{context.op_execution_context.op.name}'",
                 fix="decorate it with @klio_assets",
             )
-        execute(context, group, self.open_store(), self.engine.to_manifest(), self.pubsub)
+        store = self.open_store()
+        self._check_reachable(store)
+        execute(context, group, store, self.engine.to_manifest(), self.pubsub)
         selected = group.names_of(key.to_user_string() for key in context.selected_asset_keys)
         yield from finished_outputs(context, (group.keys[name] for name in selected))
+
+    def _check_reachable(self, store: Store) -> None:
+        """Raise before machines are paid for that find nothing.
+
+        Raises:
+            ConfigError: the engine's workers do not have the store.
+        """
+        is_elsewhere = isinstance(self.engine, DataflowEngine) and not self.engine.endpoint
+        if is_elsewhere and store.local_path("") is not None:
+            raise ConfigError(
+                "it is a folder of this machine, which Dataflow's workers do not have",
+                where=f"store '{self.store}'",
+                fix="keep outputs in a bucket (KlioResource(store='gs://...'))",
+            )
 
     def open_store(self, base: Path | None = None) -> Store:
         """The store.

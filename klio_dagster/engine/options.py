@@ -33,11 +33,6 @@ class EngineOptions:
                 f"workers is {self.workers}", where=f"engine '{self.kind}'", fix="use 1 or more"
             )
 
-    @property
-    def is_remote(self) -> bool:
-        """Its jobs outlive the process that submits them, or run on other machines."""
-        return self.kind != LOCAL
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalOptions(EngineOptions):
@@ -74,12 +69,24 @@ class PortableOptions(RemoteOptions):
         environment: how its workers are started: `process`, `docker` or `external`.
         worker: command of a `process`, image of a `docker`, address of what is `external`.
         variables: environment variables of a `process`.
+
+    Raises:
+        ConfigError: `workers` is below 1, or `worker` is not set where it has to be.
     """
 
     job_endpoint: str = ""
     environment: str = "process"
     worker: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        EngineOptions.__post_init__(self)
+        if self.environment != "process" and not self.worker:
+            raise ConfigError(
+                f"environment is {self.environment}, and worker is not set",
+                where=f"engine '{self.kind}'",
+                fix="set worker to the container's image, or the address of the running workers",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

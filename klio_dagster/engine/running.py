@@ -19,6 +19,7 @@ from klio_dagster.store.heartbeat import Confirmation
 from klio_dagster.store.objects import TimeLeft
 
 ENDED = 143  # as a shell reports SIGTERM
+_LOOK_EVERY_S = 5.0
 
 _log = logging.getLogger("klio_dagster")
 
@@ -36,31 +37,34 @@ class RunningPool:
     def __init__(self, manifest: Manifest) -> None:
         options = engine_options(manifest.engine)
         store = opened_store(manifest.store)
-        if options.is_remote:
+        if is_remote(manifest.engine):
             # The manifest's was looked at on another machine: once more, for all workers of this
             # process, so that all receipts of the run are by the store's clock.
             manifest = replace(manifest, clock=(time_at(store), passed_s()))
         clock = clock_of(manifest)
         self._receipts = receipts_of(store, manifest.run, _confirming(manifest))
-        self._finished = Finished(store, manifest, clock) if options.is_remote else None
+        self._finished = Finished(store, manifest, clock) if is_remote(manifest.engine) else None
+        self._looked_at = float("-inf")
         self._pool = SupervisedPool(
             manifest,
             options.workers,
             receipts=self._receipts,
-            show=_log_lines if options.is_remote else _show,
+            show=_log_lines if is_remote(manifest.engine) else _show,
             clock=clock,
             spare=[_spare.pop() for _ in range(len(_spare))],
         )
 
     def look(self) -> None:
-        """See what is finished already, where tasks may come a second time.
+        """See what is finished already, where tasks may come a second time; every few seconds.
 
         Raises:
             ConfigError: the store does not let us read.
             StoreUnavailableError: it did not answer.
         """
-        if self._finished is not None:
+        now = passed_s()
+        if self._finished is not None and now - self._looked_at > _LOOK_EVERY_S:
             self._finished.look()
+            self._looked_at = now
 
     def submit(self, task: Task) -> None:
         """Have computed what is not finished of a task; blocks while many are under way.

@@ -104,7 +104,7 @@ class OpenClaim:
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
-        self._change(replace(self._claim, manifest=path))
+        self._change(replace(self._claim, manifest=path, job_id=None))  # it gets a job of its own
 
     def set_job(self, job_id: str) -> None:
         """Name the job that works for it.
@@ -134,7 +134,7 @@ class OpenClaim:
             ConfigError: the store does not let us write.
             StoreUnavailableError: it did not answer.
         """
-        self._change(replace(self._claim, assets=(), manifest=None))
+        self._change(replace(self._claim, assets=(), manifest=None, job_id=None))
 
     def renew(self) -> None:
         """Hold every entity of its assets again, and go after all claims there are by now.

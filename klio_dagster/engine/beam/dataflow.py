@@ -1,7 +1,7 @@
 """Jobs of Google Cloud Dataflow: submitted by Beam's runner, watched through the service's own API.
 
 Beam's own watching polls slowly, takes a 429 for the end and loops for ever over a name it does not
-find (measured: docs/adr/0021).
+find (measured: docs/adr/0022).
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,13 @@ from klio_dagster.engine.remote.job import (
     Verdict,
     job_name,
 )
-from klio_dagster.errors import ConfigError, KlioError, RunError, ServiceUnavailableError
+from klio_dagster.errors import (
+    ConfigError,
+    KlioError,
+    NoJobError,
+    RunError,
+    ServiceUnavailableError,
+)
 
 _CONSOLE = "https://console.cloud.google.com/dataflow/jobs/{region}/{id}?project={project}"
 _STATES: Mapping[str, State] = {
@@ -79,9 +85,10 @@ class Dataflow:
             RunError: it refuses for the time being: a quota, or a job of that name.
             ServiceUnavailableError: it did not answer.
         """
-        pipeline = beam.Pipeline(runner=DataflowRunner(), options=self._beam_options(manifest))
-        build(pipeline, manifest)
         try:
+            options = self._beam_options(manifest)
+            pipeline = beam.Pipeline(runner=DataflowRunner(), options=options)
+            build(pipeline, manifest)
             with told_errors(self._options):
                 result: Any = pipeline.run()
         except Exception as error:
@@ -96,7 +103,7 @@ class Dataflow:
             ServiceUnavailableError: it did not answer.
         """
         if job_id is None:
-            job_id = self._named(job_name(manifest.run))
+            job_id = self._named(job_name(manifest))
         elif self._client.state(job_id) is None:
             job_id = None
         return None if job_id is None else self._job(manifest, job_id)
@@ -134,7 +141,7 @@ class Dataflow:
         info = JobInfo(
             engine="dataflow",
             id=job_id,
-            name=job_name(manifest.run),
+            name=job_name(manifest),
             url=_CONSOLE.format(**told),
         )
         return DataflowJob(self._client, info, self._options)
@@ -145,7 +152,7 @@ class Dataflow:
             "project": options.project,
             "region": options.region,
             **({"dataflow_endpoint": options.endpoint} if options.endpoint else {}),
-            **({"job_name": job_name(manifest.run)} if manifest else {}),
+            **({"job_name": job_name(manifest)} if manifest else {}),
             **options.pipeline_options,
         }
         return PipelineOptions(flags=[], **fields)
@@ -191,12 +198,13 @@ class DataflowJob:
         """Its state, and what is new.
 
         Raises:
+            ConfigError: it does not know us.
+            NoJobError: it does not know the job any more.
             ServiceUnavailableError: the service did not answer.
-            RunError: it does not know the job.
         """
         told = self._client.state(self._info.id)
         if told is None:
-            raise RunError(
+            raise NoJobError(
                 "the service knows it no longer",
                 where=f"Dataflow job {self._info.id}",
                 fix="what is done stays done: run again for the rest",
@@ -207,8 +215,8 @@ class DataflowJob:
         """Ask for its end.
 
         Raises:
+            ConfigError: it does not let us.
             ServiceUnavailableError: the service did not answer.
-            RunError: it refuses.
         """
         self._client.cancel(self._info.id)
 

@@ -9,12 +9,17 @@ from apache_beam.internal.gcp.auth import get_service_credentials
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from google.api_core import exceptions as google
 from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
 from google.cloud import dataflow_v1beta3 as api
+from requests.exceptions import RequestException
 
 from klio_dagster.engine.options import DataflowOptions
 from klio_dagster.errors import ConfigError, KlioError, RunError, ServiceUnavailableError
 
 _ANSWER_S = 30.0
+_LOG_IN = (
+    "run `gcloud auth application-default login`, or name a key in GOOGLE_APPLICATION_CREDENTIALS"
+)
 # Not worth waiting for: what a second try meets as well.
 _OURS = (google.InvalidArgument, google.FailedPrecondition, google.NotFound)
 
@@ -122,12 +127,19 @@ def told_errors(options: DataflowOptions) -> Generator[None]:
     except google.GoogleAPICallError as error:
         meant = _meant(error, options)
         raise meant from error
+    except (RefreshError, DefaultCredentialsError) as error:
+        raise ConfigError(_line(error), where_of(options), _LOG_IN) from error
+    except (google.GoogleAPIError, GoogleAuthError, RequestException) as error:
+        meant = _silent(_line(error), options)
+        raise meant from error
 
 
 def _meant(error: google.GoogleAPICallError, options: DataflowOptions) -> KlioError:
-    what = " ".join(str(error.message or error).split())[:500]
+    what = _line(error.message or error)
     where = where_of(options)
-    if isinstance(error, google.Forbidden | google.Unauthenticated):
+    if isinstance(error, google.Unauthenticated):
+        return ConfigError(f"not known: {what}", where, _LOG_IN)
+    if isinstance(error, google.Forbidden):
         fix = "grant roles/dataflow.developer (and roles/iam.serviceAccountUser), or mend project"
         return ConfigError(f"not permitted: {what}", where, fix)
     if isinstance(error, google.Conflict | google.AlreadyExists):
@@ -136,7 +148,16 @@ def _meant(error: google.GoogleAPICallError, options: DataflowOptions) -> KlioEr
         return RunError(what, where, "wait, or ask for more quota; what is done stays done")
     if isinstance(error, _OURS):
         return ConfigError(what, where, "mend the engine's options, then run again")
-    return ServiceUnavailableError(f"it does not answer ({what})", where, "try again later")
+    return _silent(what, options)
+
+
+def _silent(what: str, options: DataflowOptions) -> ServiceUnavailableError:
+    said = f"it does not answer ({what})"
+    return ServiceUnavailableError(said, where_of(options), "try again later")
+
+
+def _line(said: object) -> str:
+    return " ".join(str(said).split())[:500] or type(said).__name__
 
 
 def _credentials(options: PipelineOptions) -> Credentials:

@@ -30,7 +30,7 @@ from klio_dagster.engine.remote.job import (
     Verdict,
     job_name,
 )
-from klio_dagster.errors import RunError
+from klio_dagster.errors import JobLeftError, NoJobError, RunError, ServiceUnavailableError
 
 _TO_SHOW_S = 300.0  # from Beam's job server to the cluster: it sends the jar, or builds it first
 _POLL_S = 0.2
@@ -69,11 +69,11 @@ class Flink:
 
         Raises:
             ConfigError: the engine's options are wrong, or the service refuses the job.
-            RunError: the job did not come to the cluster.
+            JobLeftError: nobody can say whether it has come to the cluster.
+            RunError: no job came of it.
             ServiceUnavailableError: it did not answer.
         """
         strategy = self._rest.restart_strategy()  # asked first: a cluster that is not there says so
-        before = {job["jid"] for job in self._rest.named(job_name(manifest.run))}
         server, endpoint = None, self._options.job_endpoint
         if not endpoint:
             server = flink_server(self._options.job_server_jar, self._rest.url)
@@ -81,7 +81,7 @@ class Flink:
         try:
             service, job_id = submitted(manifest, self._more(), endpoint)
             told = PortableJob(service, JobInfo(engine="flink", id=job_id, name=""), None)
-            found = self._shown(manifest, before, told)
+            found = self._shown(manifest, told)
         finally:
             # The cluster has the job, or never will: its server has nothing more to do.
             if server is not None:
@@ -97,7 +97,7 @@ class Flink:
             RunError: it refuses.
         """
         if job_id is None:
-            named = self._rest.named(job_name(manifest.run))
+            named = self._rest.named(job_name(manifest))
             job_id = named[0]["jid"] if named else None
         elif self._rest.job(job_id) is None:
             job_id = None
@@ -135,31 +135,34 @@ class Flink:
             yield Answer("job server", "it starts")
         yield worker_answer(self._options)
 
-    def _shown(self, manifest: Manifest, before: set[str], told: PortableJob) -> str:
+    def _shown(self, manifest: Manifest, told: PortableJob) -> str:
         """The id of the job once it shows at the cluster.
 
         Raises:
+            JobLeftError: nobody can say whether it will.
             RunError: it does not.
         """
         until = self._clock() + _TO_SHOW_S
         where = f"engine 'flink', {self._rest.url}"
+        said = "the job has not come to the cluster"
         while self._clock() < until:
-            new = [j for j in self._rest.named(job_name(manifest.run)) if j["jid"] not in before]
-            if new:
-                return new[0]["jid"]
-            look = told.look()
-            if look.state.has_ended:
-                raise RunError(f"no job came of it: {told.error() or look.shown}", where, "mend it")
+            try:
+                if named := self._rest.named(job_name(manifest)):
+                    return named[0]["jid"]
+                look = told.look()
+                if look.state.has_ended:
+                    what = f"no job came of it: {told.error() or look.shown}"
+                    raise RunError(what, where, "mend it")
+            except ServiceUnavailableError as error:  # it has the job already, perhaps
+                said = error.what
             self._pause(_POLL_S)
-        raise RunError(
-            f"the job did not come to the cluster in {_TO_SHOW_S:g} s",
-            where,
-            "see the job server's output above",
+        raise JobLeftError(
+            f"{said}, for {_TO_SHOW_S:g} s", where, "run again: the next run finds it if it came"
         )
 
     def _info(self, manifest: Manifest, job_id: str) -> JobInfo:
         url = f"{self._rest.url}/#/job/{job_id}/overview"
-        return JobInfo(engine="flink", id=job_id, name=job_name(manifest.run), url=url)
+        return JobInfo(engine="flink", id=job_id, name=job_name(manifest), url=url)
 
     def _more(self) -> FlinkOptions:
         options = self._options
@@ -206,12 +209,13 @@ class FlinkJob:
         """Its state, and what is new: each failure that the cluster restarted it after.
 
         Raises:
+            NoJobError: it does not know the job any more.
+            RunError: it refuses.
             ServiceUnavailableError: the cluster did not answer.
-            RunError: it does not know the job.
         """
         told = self._rest.job(self._info.id)
         if told is None:
-            raise RunError(
+            raise NoJobError(
                 "the cluster knows it no longer",
                 where=f"Flink job {self._info.id}",
                 fix="what is done stays done: run again for the rest",

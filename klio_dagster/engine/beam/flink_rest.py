@@ -1,5 +1,6 @@
 """A Flink cluster's REST interface: what Beam's job server cannot do there it can."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -9,6 +10,8 @@ from klio_dagster.errors import RunError, ServiceUnavailableError
 
 _ANSWER_S = 30.0
 _NOT_FOUND = 404
+_ENDED = {"FINISHED", "FAILED", "CANCELED"}
+_NO_RESTARTS = {"none", "off", "disable"}  # as Flink's RestartStrategyOptions has them
 
 
 class FlinkRest:
@@ -41,7 +44,7 @@ class FlinkRest:
             if error.code >= 500:
                 raise ServiceUnavailableError(said, where, "see the JobManager's log") from error
             raise RunError(f"it refuses ({said})", where, "see the JobManager's log") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ServiceUnavailableError(
                 f"it does not answer ({error})", where, "start it, or mend master"
             ) from error
@@ -53,7 +56,8 @@ class FlinkRest:
             ServiceUnavailableError: it did not answer.
             RunError: it refuses.
         """
-        jobs = [job for job in self.ask("/jobs/overview")["jobs"] if job["name"] == name]
+        known = (self.ask("/jobs/overview") or {}).get("jobs", [])
+        jobs = [job for job in known if job["name"] == name]
         return sorted(jobs, key=lambda job: (job["end-time"] != -1, -job["start-time"]))
 
     def job(self, job_id: str) -> dict[str, Any] | None:
@@ -77,13 +81,18 @@ class FlinkRest:
         return sorted((entry["timestamp"], entry["stacktrace"]) for entry in entries)
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a job for good.
+        """Cancel a job for good; fine if it has ended.
 
         Raises:
             ServiceUnavailableError: it did not answer.
             RunError: it refuses.
         """
-        self.ask(f"/jobs/{job_id}?mode=cancel", method="PATCH")
+        try:
+            self.ask(f"/jobs/{job_id}?mode=cancel", method="PATCH")
+        except RunError:
+            job = self.job(job_id)
+            if job is None or job["state"] not in _ENDED:
+                raise
 
     def restart_strategy(self) -> str:
         """The cluster's own, `none` where it has none.
@@ -94,4 +103,5 @@ class FlinkRest:
         """
         rows = self.ask("/jobmanager/config") or []
         settings = {row["key"]: row["value"] for row in rows}
-        return settings.get("restart-strategy.type", settings.get("restart-strategy", "none"))
+        told = settings.get("restart-strategy.type", settings.get("restart-strategy", "none"))
+        return "none" if told.lower() in _NO_RESTARTS else told

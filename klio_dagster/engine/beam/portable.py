@@ -32,9 +32,10 @@ from klio_dagster.engine.remote.job import (
     Verdict,
     job_name,
 )
-from klio_dagster.errors import ConfigError, RunError, ServiceUnavailableError
+from klio_dagster.errors import ConfigError, NoJobError, RunError, ServiceUnavailableError
 
 _ANSWER_S = 30.0
+_LAST_WORDS_S = 5.0  # a job may be seen to have failed before it has said why
 _NAME_OPTION = "beam:option:job_name:v1"
 _STATES: Mapping[str, State] = {
     "STOPPED": State.WAITING,
@@ -89,7 +90,7 @@ class Portable:
         if not self._options.job_endpoint:  # its server ended with the driver, and with it the job
             return None
         service = service_at(self._options.job_endpoint)
-        found = named(service, job_name(manifest.run), self._options.kind)
+        found = named(service, job_name(manifest), self._options.kind)
         # A service that was started anew gives old ids to new jobs: the name has to fit, too.
         ids = [each for each in found if job_id in {None, each}]
         return PortableJob(service, self._info(manifest, ids[0]), None) if ids else None
@@ -116,7 +117,7 @@ class Portable:
         return prism_server(self._options.location)
 
     def _info(self, manifest: Manifest, job_id: str) -> JobInfo:
-        return JobInfo(engine=self._options.kind, id=job_id, name=job_name(manifest.run))
+        return JobInfo(engine=self._options.kind, id=job_id, name=job_name(manifest))
 
 
 class PortableJob:
@@ -137,7 +138,7 @@ class PortableJob:
         self._service, self._info, self._server = service, info, server
         self._messages: deque[Message] = deque()
         self._errors: list[str] = []
-        Thread(target=self._listen, daemon=True).start()
+        self._listener = self._listening()
 
     @property
     def info(self) -> JobInfo:
@@ -148,8 +149,9 @@ class PortableJob:
         """Its state, and what is new.
 
         Raises:
+            NoJobError: it does not know the job any more.
+            RunError: it refuses.
             ServiceUnavailableError: the service did not answer.
-            RunError: it does not know the job.
         """
         shown = self._state()
         new: list[Message] = []
@@ -170,6 +172,11 @@ class PortableJob:
 
     def error(self) -> str:
         """Why it failed."""
+        self._listener.join(_LAST_WORDS_S)
+        if not self._errors and not self._listener.is_alive():
+            # Its stream may have broken before: it tells all of it again.
+            self._listener = self._listening()
+            self._listener.join(_LAST_WORDS_S)
         return reason_of(self._errors)
 
     def bill(self) -> Bill:
@@ -186,6 +193,11 @@ class PortableJob:
         with told_errors(self._info.engine):
             answer = self._service.GetState(request, timeout=_ANSWER_S)
         return beam_job_api_pb2.JobState.Enum.Name(answer.state)
+
+    def _listening(self) -> Thread:
+        thread = Thread(target=self._listen, daemon=True)
+        thread.start()
+        return thread
 
     def _listen(self) -> None:
         request = beam_job_api_pb2.JobMessagesRequest(job_id=self._info.id)
@@ -211,10 +223,10 @@ def submitted(
         ServiceUnavailableError: it did not answer.
     """
     fields = {**pipeline_options(manifest, options, endpoint), **options.pipeline_options}
-    given = PipelineOptions(flags=[], **fields)
-    pipeline = beam.Pipeline(runner=PortableRunner(), options=given)
-    build(pipeline, manifest)
     try:
+        given = PipelineOptions(flags=[], **fields)
+        pipeline = beam.Pipeline(runner=PortableRunner(), options=given)
+        build(pipeline, manifest)
         with told_errors(options.kind):
             result: Any = pipeline.run()
     except (RuntimeError, ValueError, OSError) as error:
@@ -249,7 +261,7 @@ def named(service: beam_job_api_pb2_grpc.JobServiceStub, name: str, kind: str) -
 def pipeline_options(manifest: Manifest, options: PortableOptions, endpoint: str) -> dict[str, Any]:
     """What Beam is told of the service and its workers."""
     return {
-        "job_name": job_name(manifest.run),
+        "job_name": job_name(manifest),
         "job_endpoint": endpoint,
         "environment_type": options.environment.upper(),
         "environment_config": _environment(options),
@@ -264,7 +276,8 @@ def told_errors(kind: str) -> Generator[None]:
         kind: of the engine.
 
     Raises:
-        RunError: the service refuses.
+        NoJobError: the service does not know the job that it is about.
+        RunError: it refuses.
         ServiceUnavailableError: it did not answer.
     """
     where = f"engine '{kind}'"
@@ -274,6 +287,9 @@ def told_errors(kind: str) -> Generator[None]:
         code = error.code() if isinstance(error, grpc.Call) else None
         said = error.details() if isinstance(error, grpc.Call) else None
         what = " ".join((said or type(error).__name__).split())[:500]
+        if code is grpc.StatusCode.NOT_FOUND:
+            fix = "what is done stays done: run again for the rest"
+            raise NoJobError(f"it is not known any more ({what})", where, fix) from error
         if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, None}:
             raise ServiceUnavailableError(
                 f"its job service does not answer ({what})",

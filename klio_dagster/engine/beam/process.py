@@ -19,6 +19,9 @@ class ProcessEntity(beam.DoFn):
     def setup(self) -> None:
         """Find or start the pool of this process."""
         self._pool = running_pool(Manifest.from_json(self._head))
+
+    def start_bundle(self) -> None:
+        """See what is finished: a bundle of a process that died comes to one that lives."""
         self._pool.look()
 
     def process(self, element: str) -> None:

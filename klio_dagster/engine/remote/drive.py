@@ -6,13 +6,19 @@ from enum import Enum
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.options import RemoteOptions
-from klio_dagster.engine.remote.job import RemoteJob
-from klio_dagster.engine.remote.told import Ending, Tell
+from klio_dagster.engine.remote.job import RemoteJob, Service
+from klio_dagster.engine.remote.told import Ending, Kind, Tell
 from klio_dagster.engine.remote.watch import Orders, Watch
 from klio_dagster.engine.running import ENDED
-from klio_dagster.errors import ConfigError, JobLeftError, KlioError, RunError
+from klio_dagster.errors import (
+    ConfigError,
+    JobLeftError,
+    KlioError,
+    NoJobError,
+    ServiceUnavailableError,
+)
 
-_NO_JOB = "no_job"
+_MOST_CHARACTERS = 500
 
 
 class How(Enum):
@@ -21,10 +27,6 @@ class How(Enum):
     SUBMIT = "submit"
     ATTACH = "attach"
     LOOK = "look"
-
-
-class _NoJobError(RunError):
-    """The service knows of no job."""
 
 
 def drive(
@@ -41,7 +43,6 @@ def drive(
 
     Raises:
         KlioError: it is not done; the launcher was told why.
-        _NoJobError: so are they that there is none.
     """
     held: list[RemoteJob] = []
     orders = Orders()
@@ -51,14 +52,10 @@ def drive(
         from klio_dagster.engine.beam.services import service_of
 
         service = service_of(options)
-        is_new = how is How.SUBMIT
-        job = service.submit(manifest) if is_new else service.find(manifest, job_id)
-        if job is None:
-            raise _NoJobError(
-                "its service knows of no job for it",
-                where=f"run {manifest.run}",
-                fix="what is done stays done: run again for the rest",
-            )
+        if how is How.SUBMIT:
+            job = _submitted(service, manifest)
+        else:
+            job = _found(service, manifest, job_id)
         held.append(job)
         watch = Watch(job, options, orders, tell)
         if how is How.LOOK:
@@ -68,9 +65,64 @@ def drive(
     except KlioError as error:
         tell(_ending(error))
         raise
+    except Exception as error:  # of a library: without a word from us its launcher would guess
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_CHARACTERS]
+        may_go_on = bool(held) or how is not How.SUBMIT
+        kind = Kind.LEFT if may_go_on else Kind.OVER
+        tell(Ending(what, f"engine '{options.kind}'", "see the run's output", kind))
+        raise
     finally:
         for each in held:
             each.close()
+
+
+def _submitted(service: Service, manifest: Manifest) -> RemoteJob:
+    """The job of a manifest that was submitted just now.
+
+    Raises:
+        KlioError: as `Service.submit`.
+        ServiceUnavailableError: it did not answer, and has no such job.
+    """
+    service.find(manifest, None)  # one that is not there says so before anything is sent to it
+    try:
+        return service.submit(manifest)
+    except ServiceUnavailableError as error:
+        # Perhaps it was the answer that was lost.
+        job = _found_or_none(service, manifest, None, error)
+        if job is None:
+            raise
+        return job
+
+
+def _found(service: Service, manifest: Manifest, job_id: str | None) -> RemoteJob:
+    """The job of a manifest that was submitted before.
+
+    Raises:
+        JobLeftError: nobody can say whether there is one.
+        NoJobError: there is none.
+    """
+    job = _found_or_none(service, manifest, job_id)
+    if job is None:
+        raise NoJobError(
+            "its service knows of no job for it",
+            where=f"run {manifest.run}",
+            fix="what is done stays done: run again for the rest",
+        )
+    return job
+
+
+def _found_or_none(
+    service: Service, manifest: Manifest, job_id: str | None, why: KlioError | None = None
+) -> RemoteJob | None:
+    try:
+        return service.find(manifest, job_id)
+    except KlioError as error:
+        said = (why or error).what
+        raise JobLeftError(
+            f"nobody says how its job is: {said}",
+            where=f"run {manifest.run}",
+            fix=f"{(why or error).fix}; then run again: the next run finds it",
+        ) from error
 
 
 def _leave(held: list[RemoteJob]) -> None:
@@ -81,6 +133,6 @@ def _leave(held: list[RemoteJob]) -> None:
 
 
 def _ending(error: KlioError) -> Ending:
-    kinds = {ConfigError: "config", JobLeftError: "left", _NoJobError: _NO_JOB}
-    kind = next((kind for type_, kind in kinds.items() if isinstance(error, type_)), "")
+    kinds = {ConfigError: Kind.CONFIG, JobLeftError: Kind.LEFT, NoJobError: Kind.NO_JOB}
+    kind = next((kind for type_, kind in kinds.items() if isinstance(error, type_)), Kind.OVER)
     return Ending(error.what, error.where, error.fix, kind)

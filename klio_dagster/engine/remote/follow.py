@@ -17,13 +17,14 @@ from klio_dagster.engine.frames import FrameReader
 from klio_dagster.engine.options import RemoteOptions
 from klio_dagster.engine.receiving import OnReceipts, so_far
 from klio_dagster.engine.remote.job import JobInfo, State
-from klio_dagster.engine.remote.told import Change, Ending, Told, order_cancel, told_of
+from klio_dagster.engine.remote.told import Change, Ending, Kind, Told, order_cancel, told_of
 from klio_dagster.errors import (
     ClaimLostError,
     ConfigError,
     JobLeftError,
     KlioError,
     LedgerError,
+    NoJobError,
     RunError,
 )
 from klio_dagster.store.layout import manifest_head
@@ -31,13 +32,10 @@ from klio_dagster.store.receipts import ReceiptTail
 from klio_dagster.store.store import Store
 
 _MOST_DRIVERS = 4
+_SUBMIT, _ATTACH, _PEEK = "--launched", "--attach", "--peek"  # of the driver
 _FIX = "what is done stays done: mend the cause and run again"
 
 OnJob = Callable[[Told], None]
-
-
-class NoJobError(RunError):
-    """The service knows of no job for a manifest."""
 
 
 class Following:
@@ -50,6 +48,7 @@ class Following:
         on_receipts: takes new receipts, in this thread; often none.
         on_output: takes what the driver prints, a line at a time, in another thread.
         on_job: takes what there is to say of the job, in this thread.
+        is_ours: the run has submitted it: what ends the run early ends the job.
         clock: monotonic, seconds.
     """
 
@@ -62,17 +61,20 @@ class Following:
         on_receipts: OnReceipts,
         on_output: OnOutput,
         on_job: OnJob,
+        is_ours: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._manifest, self._store, self._options = manifest, store, options
         self._on_receipts, self._on_output, self._on_job = on_receipts, on_output, on_job
-        self._clock = clock
+        self._is_ours, self._clock = is_ours, clock
         self._tail: ReceiptTail | None = ReceiptTail(store, manifest.run)
         self._job_id: str | None = None
         self._state = State.WAITING
         self._ending: Ending | None = None
         self._moved_at = clock()
         self._is_stalled = False
+        self._is_named = False
+        self._started_at = clock()
 
     def submit(self) -> None:
         """Have the manifest carried out, and follow that to its end.
@@ -80,7 +82,7 @@ class Following:
         Raises:
             as `_follow`.
         """
-        self._follow("--launched")
+        self._follow(_SUBMIT)
 
     def attach(self, job_id: str | None) -> None:
         """Follow the job that was submitted for the manifest before.
@@ -93,7 +95,7 @@ class Following:
             as `_follow`.
         """
         self._job_id = job_id
-        self._follow("--attach")
+        self._follow(_ATTACH)
 
     def peek(self, job_id: str | None) -> State | None:
         """The state of the job that was submitted for the manifest; None if there is none.
@@ -104,9 +106,9 @@ class Following:
         Raises:
             KlioError: nobody can say.
         """
-        self._job_id = job_id
+        self._job_id, self._tail = job_id, None
         try:
-            self._follow("--peek")
+            self._follow(_PEEK)
         except NoJobError:
             return None
         return self._state
@@ -120,15 +122,18 @@ class Following:
             KlioError: as `on_receipts` raised it.
             RunError: the job ended before every task had its receipts.
         """
-        code = 0
+        code, is_new = 0, how == _SUBMIT
         for _ in range(_MOST_DRIVERS):
             code = self._with_driver(how)
             if code == 0:
                 return
             if self._ending is not None:
                 break
-            how = "--attach" if how == "--launched" else how  # it was killed, the job goes on
+            how = _ATTACH if how == _SUBMIT else how  # it was killed, the job goes on
         if self._ending is not None:
+            if self._ending.kind is Kind.NO_JOB and is_new:
+                # Its first driver died: whether it had submitted it nobody knows for a while.
+                raise self._left("its driver died, and its service knows of no job yet")
             _raise(self._ending)
         raise JobLeftError(
             f"its driver died {_MOST_DRIVERS} times, the last time with code {code}",
@@ -150,6 +155,8 @@ class Following:
         )
         os.close(write)
         os.set_blocking(read, False)
+        self._is_stalled = False  # a driver that takes its place has to be told again
+        self._started_at = self._clock()
         try:
             with self._cancelling_if_it_breaks(driver, FrameReader(read)) as frames:
                 self._until_it_ends(driver, frames)
@@ -169,6 +176,7 @@ class Following:
                 self._moved_at = self._clock()
                 self._on_receipts(receipts)
             self._cancel_if_stalled(driver)
+            self._check_submitted()
         # Everything is durable now; nobody asks a second time.
         for receipts in self._tail.new() if self._tail else ():
             self._on_receipts(receipts)
@@ -182,8 +190,8 @@ class Following:
     ) -> Iterator[FrameReader]:
         """Whatever ends this early, an interrupt or an error, ends the job too, and waits for it.
 
-        But not where others have the job now, or where the ledger is out of order: then the claim
-        stays, and the next run records what the job finishes.
+        But not where others have the job now, where it is another run's, or where the ledger is out
+        of order: then the claim stays, and the next run records what the job finishes.
 
         Raises:
             ClaimLostError: others have it.
@@ -195,10 +203,14 @@ class Following:
         except (ClaimLostError, LedgerError):
             raise
         except BaseException as error:
+            if not self._is_ours:
+                raise
             if isinstance(error, KlioError):
                 self._tail = None  # who takes receipts can take no more of them
             try:
                 self._cancel(driver, frames, type(error).__name__)
+            except JobLeftError:
+                raise
             except BaseException as interrupt:
                 raise self._left("it was interrupted while its job was cancelled") from interrupt
             raise
@@ -232,6 +244,16 @@ class Following:
             with suppress(OSError):
                 order_cancel(driver.orders, f"it runs, and no receipt came for {silent_s:.0f} s")
 
+    def _check_submitted(self) -> None:
+        """A service may take a submission, or a question, and never answer.
+
+        Raises:
+            JobLeftError: nobody has heard of the job for too long.
+        """
+        silent_s = self._clock() - self._started_at
+        if not self._is_named and silent_s > self._options.start_timeout_s:
+            raise self._left(f"nobody has heard of its job for {silent_s:.0f} s")
+
     def _take(self, frames: FrameReader) -> None:
         try:
             said = frames.read()
@@ -240,7 +262,7 @@ class Following:
         for told in map(told_of, said or ()):
             match told:
                 case JobInfo():
-                    self._job_id = told.id
+                    self._job_id, self._is_named = told.id, True
                 case Change():
                     if told.state is State.RUNNING and self._state is not State.RUNNING:
                         self._moved_at = self._clock()
@@ -263,9 +285,9 @@ class Following:
 
 
 def _raise(ending: Ending) -> NoReturn:
-    kinds: dict[str, type[KlioError]] = {
-        "config": ConfigError,
-        "left": JobLeftError,
-        "no_job": NoJobError,
+    kinds: dict[Kind, type[KlioError]] = {
+        Kind.CONFIG: ConfigError,
+        Kind.LEFT: JobLeftError,
+        Kind.NO_JOB: NoJobError,
     }
     raise kinds.get(ending.kind, RunError)(ending.what, ending.where, ending.fix or _FIX)

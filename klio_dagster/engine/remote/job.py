@@ -10,6 +10,7 @@ from typing import Protocol
 from klio_dagster.core.manifest import Manifest
 
 _MOST_CHARACTERS = 63  # of a job's name: Dataflow's limit, the narrowest
+_MARK = 8
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9-]+")
 
 
@@ -128,8 +129,8 @@ class RemoteJob(Protocol):
         """Its state, and what is new.
 
         Raises:
-            ServiceUnavailableError: the service did not answer.
-            RunError: it does not know the job, or us.
+            NoJobError: the service does not know it any more.
+            KlioError: nobody can say: the service did not answer, or does not let us ask.
         """
         ...
 
@@ -137,8 +138,7 @@ class RemoteJob(Protocol):
         """Ask for its end, once more where that was done before.
 
         Raises:
-            ServiceUnavailableError: the service did not answer.
-            RunError: it refuses.
+            KlioError: the service did not answer, or does not let us.
         """
         ...
 
@@ -163,6 +163,8 @@ class Service(Protocol):
 
         Raises:
             ConfigError: the engine's options are wrong, or the service refuses the job.
+            JobLeftError: nobody can say whether it has the job.
+            RunError: it refuses for the time being.
             ServiceUnavailableError: it did not answer.
         """
         ...
@@ -189,13 +191,13 @@ class Service(Protocol):
         ...
 
 
-def job_name(work_id: str) -> str:
-    """The name of a work's job: the same whoever asks, so that it is found again.
+def job_name(manifest: Manifest) -> str:
+    """The name of a manifest's job: the same whoever asks, so that it is found again.
 
+    A work may have several, one after the other; that of an earlier one is another name.
     Dataflow takes `[a-z]([-a-z0-9]{0,61}[a-z0-9])?`, others take that, too.
     """
-    name = f"klio-{_NOT_IN_A_NAME.sub('-', work_id.lower())}".rstrip("-")
-    if len(name) <= _MOST_CHARACTERS and name == f"klio-{work_id}":
-        return name
-    mark = sha256(work_id.encode()).hexdigest()[:8]  # what was replaced or cut off tells two apart
-    return f"{name[: _MOST_CHARACTERS - 9].rstrip('-')}-{mark}"
+    told = f"{manifest.run} {manifest.generation} {manifest.clock}"
+    mark = sha256(told.encode()).hexdigest()[:_MARK]
+    name = f"klio-{_NOT_IN_A_NAME.sub('-', manifest.run.lower())}"
+    return f"{name[: _MOST_CHARACTERS - _MARK - 1].rstrip('-')}-{mark}"

@@ -7,12 +7,22 @@ orders nothing: the launcher has gone, and the job goes on.
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any, cast
 
 from klio_dagster.engine.frames import encode_frame, send
 from klio_dagster.engine.remote.job import Bill, JobInfo, Message, State
 
 CANCEL = "cancel"
+
+
+class Kind(StrEnum):
+    """Of an ending."""
+
+    OVER = ""
+    CONFIG = "config"
+    LEFT = "left"
+    NO_JOB = "no_job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +46,19 @@ class Ending:
         what: is wrong.
         where: it is.
         fix: how it is mended.
-        kind: `config` where the engine's options are to blame, `left` where the job may go on,
-            `no_job` where there is none to be found, else empty.
+        kind: `CONFIG` where the engine's options are to blame, `LEFT` where the job may go on,
+            `NO_JOB` where there is none to be found, else `OVER`.
     """
 
     what: str
     where: str
     fix: str
-    kind: str = ""
+    kind: Kind = Kind.OVER
 
     @property
     def may_go_on(self) -> bool:
         """Nobody knows that the job has ended."""
-        return self.kind == "left"
+        return self.kind == Kind.LEFT
 
 
 Told = JobInfo | Change | Message | Bill | Ending
@@ -69,7 +79,7 @@ def teller(pipe: int | None) -> Tell:
 
     def tell(told: Told) -> None:
         if pipe is not None:
-            # Whoever reads it may have gone: the job is watched to its end nevertheless.
+            # Whoever reads it may have gone; the end of its orders says so as well.
             try:
                 send(pipe, [_NAMES[type(told)], asdict(told)])
             except OSError:
@@ -89,6 +99,8 @@ def told_of(frame: object) -> Told:
             fields = cast("dict[str, Any]", frame[1])
             if name == "state":
                 return Change(State(fields["state"]), fields["shown"])
+            if name == "ending":
+                return Ending(**fields | {"kind": Kind(fields["kind"])})
             return _KINDS[name](**fields)
         case _:
             raise ValueError(f"a driver sent {frame!r}")

@@ -10,7 +10,7 @@ from klio_dagster.engine.frames import FrameReader
 from klio_dagster.engine.options import RemoteOptions
 from klio_dagster.engine.remote.job import Look, RemoteJob, State
 from klio_dagster.engine.remote.told import CANCEL, Change, Tell
-from klio_dagster.errors import JobLeftError, RunError, ServiceUnavailableError
+from klio_dagster.errors import JobLeftError, KlioError, NoJobError, RunError
 
 _FIRST_POLL_S = 0.5
 _LONGEST_POLL_S = 5.0
@@ -82,13 +82,14 @@ class Watch:
         self._shown = ""
         self._cancelled_at: float | None = None
         self._asked_at = float("-inf")
+        self._refused = ""
 
     def look(self) -> None:
         """Tell how the job is.
 
         Raises:
-            ServiceUnavailableError: the service did not answer.
-            RunError: it does not know the job.
+            KlioError: nobody can say.
+            NoJobError: the service does not know it any more.
         """
         self._tell(self._job.info)
         self._take(self._job.look())
@@ -96,8 +97,11 @@ class Watch:
     def to_its_end(self) -> None:
         """Return when the job has done all it was to do.
 
+        Silence and refusals (of a quota, of a login that has expired) end no job.
+
         Raises:
             JobLeftError: nobody can say whether it goes on.
+            NoJobError: the service does not know it any more.
             RunError: it failed, was cancelled, or never started.
         """
         self._tell(self._job.info)
@@ -114,9 +118,11 @@ class Watch:
                     self._orders.cancel(f"it did not start in {self._options.start_timeout_s:g} s")
                 if self._orders.why:
                     self._cancel()
-            except ServiceUnavailableError as error:
+            except (JobLeftError, NoJobError):
+                raise
+            except KlioError as error:
                 if self._clock() - answered > _LONGEST_SILENCE_S:
-                    raise self._left(f"its service does not answer ({error.what})") from error
+                    raise self._left(f"nobody says how it is: {error.what}") from error
             self._orders.pause(poll_s)
             poll_s = min(_LONGEST_POLL_S, poll_s * _SLOWER)
         bill = self._job.bill()
@@ -136,16 +142,19 @@ class Watch:
 
         Raises:
             JobLeftError: it has not ended for too long.
-            ServiceUnavailableError: the service did not answer.
         """
         now = self._clock()
         if self._cancelled_at is None:
             self._cancelled_at = now
         if now - self._cancelled_at > self._options.cancel_timeout_s:
-            raise self._left(f"it was cancelled {now - self._cancelled_at:.0f} s ago and runs yet")
+            asked = f"its end was asked for {now - self._cancelled_at:.0f} s ago, and it runs yet"
+            raise self._left(f"{asked} ({self._refused})" if self._refused else asked)
         if now - self._asked_at > _CANCEL_EVERY_S:
-            self._job.cancel()
-            self._asked_at = now
+            try:
+                self._job.cancel()
+                self._asked_at, self._refused = now, ""
+            except KlioError as error:  # the next look asks again
+                self._refused = error.what
 
     def _left(self, what: str) -> JobLeftError:
         return JobLeftError(
