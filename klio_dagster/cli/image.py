@@ -35,7 +35,7 @@ extra_option = click.option(
 )
 
 
-@click.group()
+@click.group(epilog=example("klio image build --no-build", "klio image packages"))
 def image() -> None:
     """What remote workers are given: an image, or two packages."""
 

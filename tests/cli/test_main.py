@@ -34,7 +34,7 @@ def test_every_command_takes_json_and_debug(path, capsys):
     main([*path, "--help"])
 
     help_text = capsys.readouterr().out
-    is_group = path in (("entities",), ("message",), ("dead-letter",))
+    is_group = path in (("entities",), ("message",), ("dead-letter",), ("image",))
     assert is_group or ("--json" in help_text and "--debug" in help_text)
 
 

@@ -135,11 +135,13 @@ class Reader:
 
     def _run(self, command: list[str], code: int, where: str) -> str:
         path = os.pathsep.join((str(self.folder), str(ROOT)))
+        # Options for the pytest that runs this test are not those of the reader's.
+        environment = {name: of for name, of in os.environ.items() if name != "PYTEST_ADDOPTS"}
         done = subprocess.run(
             command,
             cwd=self.folder,
             env={
-                **os.environ,
+                **environment,
                 "PYTHONPATH": path,
                 **({"PUBSUB_EMULATOR_HOST": self.pubsub} if self.pubsub else {}),
             },

@@ -118,7 +118,7 @@ def dead_run(computed: Catalogue) -> str:
     )
     computed.register("c")
     dying = (
-        "import sys; from klio_dagster.store.claims import open_claim;"
+        "import sys; from klio_dagster.store.open_claim import open_claim;"
         "from klio_dagster.store.store import Store;"
         f"open_claim(Store.open(sys.argv[1]), sys.argv[2], assets={ASSETS!r})"
     )

@@ -1,16 +1,16 @@
 """An hour forward, an hour back: the wall clock decides neither who lives nor who goes first."""
 
-import json
+from dataclasses import replace
 
 import pytest
 
-from klio_dagster.store.claim import goes_before
+from klio_dagster.store.claim import encoded, goes_before
 from klio_dagster.store.claims import read_claims
 from klio_dagster.store.clock import wall_clock_from
 from klio_dagster.store.heartbeat import Confirmation
 from klio_dagster.store.layout import claim_path
 from klio_dagster.store.memory import MemoryStore
-from klio_dagster.store.open_claim import open_claim
+from klio_dagster.store.open_claim import OpenClaim, open_claim
 from klio_dagster.store.settling import settling
 
 HOUR = 3600.0
@@ -42,11 +42,12 @@ def is_alive(clocks: Clocks) -> bool:
     return state.is_alive
 
 
-def elsewhere(store: MemoryStore) -> None:
-    """Rewrite the claim as if another machine had launched it."""
-    written = json.loads(store.get(claim_path("r1")))
-    launcher = written["launcher"] | {"host": "elsewhere"}
-    store.put(claim_path("r1"), json.dumps(written | {"launcher": launcher}).encode())
+def held_elsewhere(store: MemoryStore) -> OpenClaim:
+    """A claim of another machine, in the hands of its launcher there."""
+    claim = open_claim(store, "r1", assets=["mel"]).claim
+    theirs = replace(claim, launcher=replace(claim.launcher, host="elsewhere"))
+    store.put(claim_path("r1"), encoded(theirs))
+    return OpenClaim(store, theirs)
 
 
 set_clock = pytest.mark.parametrize("by_s", [HOUR, -HOUR], ids=["forward", "back"])
@@ -78,8 +79,7 @@ def test_a_silent_run_of_this_machine_is_dead_after_a_minute_when_the_clock_is_s
 def test_a_run_of_another_machine_lives_again_with_its_next_beat(
     clocks: Clocks, by_s: float
 ) -> None:
-    held = open_claim(clocks.store, "r1", assets=["mel"])
-    elsewhere(clocks.store)
+    held = held_elsewhere(clocks.store)
     clocks.wall += by_s
     before = is_alive(clocks)
     clocks.wait(10)
@@ -91,8 +91,7 @@ def test_a_run_of_another_machine_lives_again_with_its_next_beat(
 
 
 def test_a_run_of_another_machine_that_died_is_not_alive_for_an_hour(clocks: Clocks) -> None:
-    open_claim(clocks.store, "r1", assets=["mel"])
-    elsewhere(clocks.store)
+    held_elsewhere(clocks.store)
     clocks.wall -= HOUR
     clocks.wait(61)
 

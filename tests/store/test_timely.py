@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import pytest
 
 from klio_dagster.errors import StoreUnavailableError
-from klio_dagster.store import claims, heartbeat
-from klio_dagster.store.claims import remove_claim
+from klio_dagster.store.claims import DEAD_AFTER_S, remove_claim
 from klio_dagster.store.confirmed import ConfirmedStore
 from klio_dagster.store.heartbeat import Confirmation
 from klio_dagster.store.layout import claim_path
-from klio_dagster.store.open_claim import open_claim
+from klio_dagster.store.open_claim import WRITTEN_BY_S, open_claim
 from klio_dagster.store.remote import PIECE_BYTES
 from tests.services.buckets import Bucket
 from tests.services.faults import Fault, FaultyProxy
@@ -105,8 +104,8 @@ def test_a_worker_confirmed_long_ago_has_stopped_before_others_take_over(
     clock.now += 29
     assert confirmation.is_fresh
     assert confirmation.left_s == pytest.approx(26)
-    assert claims.WRITTEN_BY_S + 1 < claims.DEAD_AFTER_S
-    monkeypatch.setattr(heartbeat, "WRITTEN_BY_S", 30.0)  # one second is left
+    assert WRITTEN_BY_S + 1 < DEAD_AFTER_S
+    monkeypatch.setattr("klio_dagster.store.heartbeat.WRITTEN_BY_S", 30.0)  # one second is left
 
     confirmed = ConfirmedStore(store, confirmation.wait)
     assert_nothing_more_comes(proxy, lambda: confirmed.put("mel/a", b"x"))
@@ -118,7 +117,7 @@ def test_a_claim_that_was_taken_over_is_not_there_again(
     bucket: Bucket, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ):
     held = open_claim(bucket.at(proxy.url).store(), "r1", assets=["mel"])
-    monkeypatch.setattr(claims, "WRITTEN_BY_S", 3.0)
+    monkeypatch.setattr("klio_dagster.store.open_claim.WRITTEN_BY_S", 3.0)
 
     assert_nothing_more_comes(proxy, held.release)
     remove_claim(bucket.store(), "r1")
