@@ -83,11 +83,12 @@ def _own_folder() -> Path:
         ConfigError: the folder above belongs to somebody else.
     """
     root, folder = scratch_root(), _own_path()
-    root.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        root.mkdir(mode=0o700)
     # Each time: before it is ours, nothing below it is.
-    if root.is_symlink() or root.stat().st_uid != os.getuid():
+    if root.is_symlink() or not root.is_dir() or root.stat().st_uid != os.getuid():
         raise ConfigError(
-            "it belongs to somebody else",
+            "it belongs to somebody else, or is no folder",
             where=str(root),
             fix="remove it, or name another folder in TMPDIR",
         )

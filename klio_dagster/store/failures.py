@@ -38,7 +38,7 @@ _OS_ERRORS: tuple[tuple[frozenset[int], type[KlioError], str], ...] = (
 _CLOSED = frozenset({"401", "403"})
 # What S3, Google's XML API and Azure answer in, and where: often below the first line.
 _XML = re.compile(r"<Code>([^<]+)</Code>(?:.*?<Message>([^<]+)</Message>)?", re.DOTALL)
-_XML_BEGINS = re.compile(r":? *<(?:\?xml|Error).*", re.DOTALL)
+_MARKUP = re.compile(r": *\ufeff?<[?!a-z].*", re.DOTALL | re.IGNORECASE)  # also a proxy's HTML
 _LOG_IN_AGAIN = "its session has expired: log in again, or use credentials that renew themselves"
 _CODES: dict[str, str] = {
     "ExpiredToken": _LOG_IN_AGAIN,
@@ -81,10 +81,11 @@ def store_error(error: Exception, where: str) -> KlioError:
         return _os_error(error.errno, where)
     # The first line is for people; what follows is obstore's own debugging output.
     text = hide_secrets(str(error))
-    first_line = _XML_BEGINS.sub("", text.partition("\n")[0]).strip().rstrip(".")
+    first_line = _in_one_line(_MARKUP.sub("", text.partition("\n")[0]))
     answered = _XML.search(text)
     if answered:
-        first_line = ": ".join([first_line, *filter(None, answered.groups())]).rstrip(".")
+        said = [first_line, *filter(None, map(_in_one_line, answered.groups("")))]
+        first_line = ": ".join(said)
         if answered[1] in _CODES:
             return StoreLoginError(first_line, where, _CODES[answered[1]])
     code = _OS_ERROR.search(first_line)
@@ -97,6 +98,11 @@ def store_error(error: Exception, where: str) -> KlioError:
         if isinstance(error, caught):
             return ours(first_line or type(error).__name__, where, fix)
     return StoreUnavailableError(first_line or type(error).__name__, where, "try again")
+
+
+def _in_one_line(text: str) -> str:
+    """Azure's messages have several; nothing behind them that is none of it."""
+    return " ".join(text.split()).rstrip(".: ")
 
 
 def _os_error(code: int, where: str) -> KlioError:

@@ -214,6 +214,57 @@ def test_two_sensors_of_one_subscription_take_from_each_other(scripted):
     assert len(scripted.requests["GetSubscription"]) == 1
 
 
+def in_project(server, project):
+    return lambda: Settings(project, emulator_host=server.host)
+
+
+def test_one_name_in_two_projects_is_two_topics(scripted):
+    scripted.answers["GetTopic"] = [pubsub.Topic(name=TOPIC), pubsub.Topic(name=TOPIC)]
+    scripted.answers[PERMITTED] = [allows("pubsub.topics.publish")] * 2
+    told = [
+        Told(group=f"of {project}", topic="done", settings=in_project(scripted, project))
+        for project in ("north", "south", "south")
+    ]
+
+    found = examine(message_checks([], told), within_s=30).findings
+
+    paths = {"projects/north/topics/done", "projects/south/topics/done"}
+    assert {each.where for each in found} == paths
+    assert sorted(each.topic for each in scripted.requests["GetTopic"]) == sorted(paths)
+
+
+def test_two_sensors_of_one_name_in_two_projects_take_nothing_from_each_other(scripted):
+    scripted.answers["GetSubscription"] = [subscription(), subscription()]
+    scripted.answers[PERMITTED] = [allows("pubsub.subscriptions.consume")] * 2
+    listeners = [
+        Listener(
+            sensor=f"sensor_{project}",
+            subscription="asked",
+            settings=in_project(scripted, project),
+            is_on=True,
+        )
+        for project in ("north", "south")
+    ]
+
+    found = examine(message_checks(listeners, []), within_s=30).findings
+
+    assert "sensors" not in verdicts(found)
+    assert {each.where for each in found} == {
+        "projects/north/subscriptions/asked",
+        "projects/south/subscriptions/asked",
+    }
+
+
+def test_a_full_path_and_a_short_name_of_one_subscription_are_one(scripted):
+    scripted.answers["GetSubscription"] = [subscription()]
+    scripted.answers[PERMITTED] = [allows("pubsub.subscriptions.consume")]
+
+    found = listening(scripted, "asked", "projects/klio-tests/subscriptions/asked")
+
+    assert "messages_0, messages_1" in of(found, "sensors").said
+    assert len(scripted.requests["GetSubscription"]) == 1
+
+
 def test_a_setting_that_is_wrong_is_a_finding():
     def broken():
         raise ConfigError("the variable X is not set", "project of the KlioPubSubResource", "set X")

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from tests.services.web import Answer, Request, Server
 
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding"}
+_XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _OF_OURS = {"date", "server", "content-length"}  # what the proxy says itself
 
 
@@ -21,6 +22,7 @@ class Fault:
 
     Args:
         status: that is answered; the server is not asked. None: it is.
+        code: that the answer names in its XML.
         on: methods it happens to.
         where: matches the target (path and query) it happens to.
         times: to how many; None: to all.
@@ -33,6 +35,7 @@ class Fault:
     """
 
     status: int | None = None
+    code: str = "Injected"
     on: str = "GET PUT POST DELETE HEAD"
     where: str = ""
     times: int | None = None
@@ -108,7 +111,7 @@ class FaultyProxy(Server):
         if fault is None:
             return self._passed_on(request)
         if fault.status is not None:
-            text = "<Error><Code>Injected</Code><Message>injected</Message></Error>"
+            text = f"{_XML}<Error><Code>{fault.code}</Code><Message>injected</Message></Error>"
             return Answer(fault.status, text.encode(), "application/xml")
         said = self._passed_on(request)
         if fault.is_lost:
