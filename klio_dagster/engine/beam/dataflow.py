@@ -1,7 +1,7 @@
 """Jobs of Google Cloud Dataflow: submitted by Beam's runner, watched through the service's own API.
 
 Beam's own watching polls slowly, takes a 429 for the end and loops for ever over a name it does not
-find (measured: docs/adr/0021).
+find (measured: docs/adr/0022-a-job-elsewhere-belongs-to-its-claim.md).
 """
 
 from collections.abc import Iterator, Mapping
