@@ -15,7 +15,7 @@ DEBIAN := .venv/.debian-$(call hash,tools/debian-packages.sh)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-streaming dev test test-slow test-engines test-kill test-kill-runs test-kill-messages \
-	test-versions lint bench bench-scale bench-streaming proto screenshots clean distclean
+	test-versions lint bench bench-engines bench-scale bench-streaming proto screenshots clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ proto: $(SETUP) ## klio_pb2.py out of klio.proto
 
 bench-streaming: $(SETUP) $(DEBIAN) ## messages: throughput, latency, a backlog of 100,000, an idle sensor (15 minutes)
 	@$(BIN)/python benchmarks/run.py --streaming $(ARGS)
+
+bench-engines: $(SETUP) ## the same recordings here, on Prism and on Flink (10 minutes)
+	@$(BIN)/python -m tests.services.engine_programs
+	@$(BIN)/python benchmarks/run.py --engines $(ARGS)
 
 screenshots: $(SETUP) $(DEBIAN) ## the pictures of the UI in docs/images, taken anew
 	@$(BIN)/python tools/screenshots.py

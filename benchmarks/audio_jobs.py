@@ -17,7 +17,10 @@ Kernel = Literal["shared", "twice"]
 _DEFINITIONS = """
 import dagster as dg
 from benchmarks import audio_jobs as jobs
-from klio_dagster import Array, EntityAsset, KlioResource, klio_assets, source_assets
+from klio_dagster import (
+    Array, EntityAsset, FlinkEngine, KlioResource, LocalEngine, PrismEngine, klio_assets,
+    source_assets,
+)
 
 clips = dg.DynamicPartitionsDefinition(name="clips")
 
@@ -33,7 +36,7 @@ def clip_features(context: dg.AssetExecutionContext, klio: KlioResource):
 
 defs = dg.Definitions(
     assets=[clip_features, *source_assets(clip_features)],
-    resources={{"klio": KlioResource(store="data")}},
+    resources={{"klio": KlioResource(store="data", engine={engine})}},
     executor=dg.in_process_executor,
 )
 """
@@ -45,9 +48,14 @@ _MFCC = {
 }
 
 
-def definitions(kernel: Kernel) -> str:
-    """Source of a module that defines the two assets."""
-    return _DEFINITIONS.format(mfcc=_MFCC[kernel])
+def definitions(kernel: Kernel, engine: str = "LocalEngine()") -> str:
+    """Source of a module that defines the two assets.
+
+    Args:
+        kernel: which of the two.
+        engine: an expression of what computes them.
+    """
+    return _DEFINITIONS.format(mfcc=_MFCC[kernel], engine=engine)
 
 
 def mel(source: AudioClip) -> np.ndarray:

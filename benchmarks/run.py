@@ -1,6 +1,6 @@
 """Runs the benchmarks one after another: `make bench`, or `make bench ARGS="no_op memory"`.
 
-Those of `scale/` are run by `make bench-scale`, those of `streaming/` by `make bench-streaming`.
+Those of `scale/`, `streaming/` and `engines/` are run by `make bench-scale` and so on.
 """
 
 import subprocess
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
+BELOW = ("--scale", "--streaming", "--engines")
 
 
 def benchmarks(folder: Path) -> list[str]:
@@ -27,7 +28,7 @@ def main(asked: list[str]) -> int:
     Returns:
         The exit code: 0, 1 if a benchmark failed, 2 if one is not known.
     """
-    below = asked[0].removeprefix("--") if asked and asked[0] in ("--scale", "--streaming") else ""
+    below = asked[0].removeprefix("--") if asked and asked[0] in BELOW else ""
     asked = asked[bool(below) :]
     package = f"benchmarks.{below}" if below else "benchmarks"
     known = benchmarks(FOLDER / below)

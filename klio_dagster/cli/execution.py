@@ -14,7 +14,8 @@ from klio_dagster import errors
 from klio_dagster.cli.progress import Watch
 from klio_dagster.cli.project import Project, ProjectGroup
 from klio_dagster.cli.refusals import config_problem
-from klio_dagster.defs.execute import tell, watch_progress, when_interrupted
+from klio_dagster.defs.computing import watch_progress
+from klio_dagster.defs.execute import tell, when_interrupted
 from klio_dagster.errors import ConfigError, KlioError, RunError
 from klio_dagster.ledger.internals import launching
 from klio_dagster.ledger.internals.failures import ledger_error

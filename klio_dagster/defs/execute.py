@@ -10,37 +10,30 @@ from typing import Any
 
 import dagster as dg
 
-from klio_dagster.core.manifest import Manifest
-from klio_dagster.core.plan import Decision, Plan
-from klio_dagster.core.wording import counted
+from klio_dagster.core.plan import Decision
 from klio_dagster.defs.again import known_already
+from klio_dagster.defs.computing import compute
 from klio_dagster.defs.group import EntityGroup
-from klio_dagster.defs.job_log import JobLog
-from klio_dagster.defs.knowledge import Gathered
-from klio_dagster.defs.looks import looked_at, write_looks
+from klio_dagster.defs.looks import looked_at
 from klio_dagster.defs.messages import Postman, finish, outbox_of, passing_on, telling_of
 from klio_dagster.defs.metadata import metadata_of
 from klio_dagster.defs.observations import observe_sources
 from klio_dagster.defs.passing_on import PassingOn
 from klio_dagster.defs.planning import Round, next_round, settled_round
 from klio_dagster.defs.reattach import settle_orphans
-from klio_dagster.defs.recorder import Recorder
 from klio_dagster.defs.requested import partitioned_outside, planned_partitions, wanted_by
 from klio_dagster.defs.run import Run
 from klio_dagster.defs.run_config import KlioRunConfig
 from klio_dagster.defs.run_page import show_on_page
 from klio_dagster.defs.strays import strays, told_of_strays
 from klio_dagster.defs.summary import Summary, failure_of
-from klio_dagster.defs.tasks import planned_failures, refusals, write_manifest
+from klio_dagster.defs.tasks import planned_failures, refusals
 from klio_dagster.defs.telling import Telling
-from klio_dagster.engine.launch import carry_out
-from klio_dagster.engine.progress import Progress
 from klio_dagster.errors import (
     ClaimLostError,
     JobLeftError,
     KlioError,
     LedgerError,
-    RunError,
 )
 from klio_dagster.ledger.adopted import adopt_store
 from klio_dagster.ledger.events import RunIdentity
@@ -49,16 +42,13 @@ from klio_dagster.ledger.ledger import Ledger, ledger_of
 from klio_dagster.ledger.resume import fold_dead_runs, settle
 from klio_dagster.ledger.run_process import executing_process, process_tags, report_gone_runs
 from klio_dagster.store.heartbeat import Heartbeat
-from klio_dagster.store.layout import failures_path, manifest_head, summary_path, work_id_of
+from klio_dagster.store.layout import failures_path, summary_path, work_id_of
 from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.outbox import forget_published
 from klio_dagster.store.receipts import check_store, compact
 from klio_dagster.store.store import Store
 
 _SUBSETS = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
-
-watch_progress: ContextVar[Callable[[Progress], None]] = ContextVar("watch_progress")
-"""Told of the progress of runs that are executed in this process; set by `klio run`."""
 
 tell: ContextVar[Callable[[str], None]] = ContextVar("tell")
 """Told in a line what such a run waits for."""
@@ -250,7 +240,7 @@ def _carry_out(run: Run, planned: Round, summary: Summary, passing: PassingOn) -
     unrecorded = [receipt.pair for receipt in planned.gathered.in_flight.receipts]
     with _leaving_unsent(run, passing):
         passing.planned(planned.plan, unrecorded)
-        is_computed = _compute(run, planned, summary, passing)
+        is_computed = compute(run, planned, summary, passing)
     _mark_failed(run, summary, before | planned_to_fail)
     if is_computed:
         compact(run.store, run.work_id)  # all of it is recorded: no plan reads it again
@@ -287,65 +277,5 @@ def _mark_failed(
     return set(failed)
 
 
-def _compute(run: Run, planned: Round, summary: Summary, passing: PassingOn) -> bool:
-    """Have a driver compute what the plan runs, if anything, and record receipts as they come."""
-    written = _written(run, planned.plan, planned.gathered)
-    if written is None:
-        return False
-    manifest, outputs = written
-    run.claim.set_manifest(manifest_head(run.work_id))
-    run.context.log.info(
-        f"{'checking' if run.looked_at else 'computing'} {counted(outputs, 'output')}"
-    )
-    progress = Progress(outputs, time.monotonic)
-    recorder = Recorder(
-        run.ledger,
-        run.identity,
-        summary,
-        progress,
-        say=run.context.log.info,
-        watch=watch_progress.get(_nobody),
-        confirm=run.confirm,
-        then=passing.recorded,
-    )
-    carry_out(
-        manifest,
-        run.store,
-        on_receipts=recorder.add,
-        on_output=_print_output,
-        on_job=JobLog(run.context, run.claim).add,
-    )
-    recorder.flush()
-    if progress.left:
-        raise RunError(
-            f"there is no receipt for {counted(progress.left, 'output')}",
-            where=f"run {run.identity.run_id}",
-            fix="what is done stays done: run again, and report this",
-        )
-    return True
-
-
-def _written(run: Run, plan: Plan, gathered: Gathered) -> tuple[Manifest, int] | None:
-    """The manifest of what is to be computed, or checked again, and of how many outputs."""
-    if run.looked_at:
-        entities = gathered.request.entities
-        manifest, outputs = write_looks(
-            run.store, run.claim, run.engine, run.group, run.looked_at, entities, run.ledger
-        )
-        return (manifest, outputs) if outputs else None
-    outputs = sum(1 for _ in plan.pairs(Decision.RUN))
-    if not outputs:
-        return None
-    return write_manifest(run.store, run.claim, run.engine, plan, run.group, gathered), outputs
-
-
-def _nobody(_progress: Progress) -> None:
-    """Nobody watches."""
-
-
 def _tell_nobody(_line: str) -> None:
     """Nobody listens."""
-
-
-def _print_output(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - what user code printed, into Dagster's compute logs

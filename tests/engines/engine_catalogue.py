@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 from pydantic import TypeAdapter
 
-from asset_defs.tracks import track_audio
 from klio_dagster.codecs.json import Json
 from klio_dagster.core.asset import EntityAsset
 from klio_dagster.defs.engines import Engine
@@ -90,6 +89,3 @@ def main(folder: str, engine: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-
-
-AUDIO = track_audio

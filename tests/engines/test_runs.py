@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from asset_defs.tracks import track_audio
 from klio_dagster.store.claims import read_claims
 from tests.dataflow.dataflow_catalogue import wait_until
-from tests.engines.engine_catalogue import AUDIO, EngineCatalogue, recordings
+from tests.engines.engine_catalogue import EngineCatalogue, recordings
 from tests.services.engine_programs import JOB_SERVER
 from tests.services.flink import FlinkCluster, JobServer
 from tests.services.prism import Prism
@@ -24,6 +26,7 @@ from tests.services.started import ROOT, worker_command
 pytestmark = pytest.mark.engines
 
 NUMBER = 40
+SLOW_S = 0.3  # of each recording
 _LONG_S = 240.0
 
 MakeEngine = Callable[[str], dict[str, Any]]
@@ -84,17 +87,17 @@ def test_real_audio_gives_the_same_bytes_as_on_this_machine(
     with dg.DagsterInstance.local_temp(str(other / "home")) as instance:
         local = EngineCatalogue(other, instance, engine("local"))
         local.fill_with_audio()
-        assert local.compute(AUDIO).summary is not None
+        assert local.compute(track_audio).summary is not None
     names = catalogue.fill_with_audio()
     catalogue.engine = engine(name)
 
-    ran = catalogue.compute(AUDIO)
+    ran = catalogue.compute(track_audio)
 
     assert ran.summary is not None, ran.error
     assert len(local.outputs()) >= 3 * (len(names) - 2), "a broken recording or two fail"
     assert catalogue.outputs() == local.outputs()
     assert list(read_claims(catalogue.store)) == []
-    again = catalogue.compute(AUDIO)
+    again = catalogue.compute(track_audio)
     assert sum(again.counts("materialized").values()) == 0
 
 
@@ -171,7 +174,7 @@ def test_an_interrupted_run_ends_its_job(
     launcher.wait(_LONG_S)
 
     begun = len(catalogue.executions())
-
     assert begun < 200
     assert list(read_claims(catalogue.store)) == []
+    time.sleep(5 * SLOW_S)
     assert len(catalogue.executions()) == begun, "nobody computes any more"

@@ -17,7 +17,7 @@ import dagster as dg
 import google.pubsub_v1.services.publisher.transports  # noqa: F401 - before the fork
 import google.pubsub_v1.services.subscriber.transports  # noqa: F401
 
-from klio_dagster.defs import execute
+from klio_dagster.defs import computing
 from tests.kill import here, points
 from tests.kill.streamed_defs import SENSOR, STREAM, made
 
@@ -142,7 +142,7 @@ def _forked(told: dict[str, Any]) -> None:
             for where, value in told["settings"].items():
                 points.set_to(where, value)
             if not told["with_driver"]:
-                execute.carry_out = here.carry_out
+                computing.carry_out = here.carry_out
             home = os.environ["DAGSTER_HOME"]
             with dg.DagsterInstance.from_config(home) as instance:
                 definitions = made(json.loads(os.environ[STREAM]))

@@ -154,13 +154,13 @@ def test_a_redelivered_message_takes_nothing_from_what_was_merged_with_the_first
 
 def breaks_after_computing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run is broken once everything is computed and recorded."""
-    compute = execute._compute
+    compute = execute.compute
 
     def broken(*given: object) -> None:
         compute(*given)
         raise RunError("it broke", where="the run", fix="run again")
 
-    monkeypatch.setattr(execute, "_compute", broken)
+    monkeypatch.setattr(execute, "compute", broken)
 
 
 @pytest.mark.emulator
