@@ -230,7 +230,7 @@ class DataflowEngine(RemoteEngine):
             "max_num_workers": self.max_num_workers,
             "autoscaling_algorithm": None if self.autoscaling else "NONE",
             "disk_size_gb": self.disk_size_gb,
-            "worker_disk_type": self.disk_type,
+            "disk_type": self.disk_type,
             "service_account_email": self.service_account,
             "network": self.network,
             "subnetwork": self.subnetwork,
