@@ -33,16 +33,18 @@ _COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
     metavar="SECONDS",
     help="How long a store, a topic or the database may take. Default: 20.",
 )
-@click.option("--deep", is_flag=True, help="Also start a driver, and import every transform.")
+@click.option(
+    "--deep", is_flag=True, help="LocalEngine: also start a driver, and import every transform."
+)
 @common
 def doctor(timeout_s: float, deep: bool, as_json: bool) -> int:
     """See whether all that is configured can be reached and used, and what to do if not.
 
     Looks at every store, source, subscription and topic of the project, at Dagster's storage and
     daemon, at the engine and at the libraries of its workers: there, permitted, fast enough, clocks
-    right. In each store small objects are written, below _klio/doctor/, and removed again; nothing
-    else is written anywhere. What does not answer in time hides nothing else. Exit code 1 if
-    something does not work; warnings are none.
+    right. In each store small objects are written, below _klio/doctor/, and for Dataflow one at
+    temp_location, and removed again; nothing else is written anywhere. What does not answer in time
+    hides nothing else. Exit code 1 if something does not work; warnings are none.
     """
     process_s = max(timeout_s, _PROCESS_S)
     logging.disable(logging.WARNING)  # what libraries say of their tries, the findings say better
