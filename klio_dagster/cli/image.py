@@ -132,9 +132,6 @@ def packages(output: Path, included: Sequence[Path], extra: Sequence[str], as_js
     One is this library without Dagster, the other the project's code that transforms import. They
     require what workers need in the versions that are installed here; each worker fetches that from
     an index when it starts, which takes minutes.
-
-    Raises:
-        ConfigError: the folder cannot be written.
     """
     with open_project(None) as project:
         found = needed_by(project, included, extra)

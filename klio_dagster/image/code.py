@@ -1,6 +1,7 @@
 """The code that workers import: found from the transforms' modules, by reading what they import."""
 
 import ast
+import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,7 +58,9 @@ class _Finder:
 
     def __init__(self) -> None:
         paths = sysconfig.get_paths()
-        self._installed = [Path(paths[name]).resolve() for name in ("purelib", "platlib")]
+        installed = [paths["purelib"], paths["platlib"], *site.getsitepackages()]
+        installed.append(site.getusersitepackages())  # of `pip install --user`
+        self._installed = {Path(each).resolve() for each in installed}
         self.local: dict[str, ModuleSpec] = {}
         """Name of a package or module of the project to where it is."""
         self.others: set[str] = set()

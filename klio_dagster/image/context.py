@@ -14,7 +14,7 @@ from klio_dagster import image
 from klio_dagster.engine.limits import worker_environment
 from klio_dagster.errors import ConfigError
 from klio_dagster.image.code import Code
-from klio_dagster.image.fetch import named
+from klio_dagster.image.fetch import is_for_this_python, named
 from klio_dagster.image.pins import NEEDS, OURS
 from klio_dagster.image.wheel import Wheel, files_below
 
@@ -95,11 +95,12 @@ class Context:
         return wheels
 
     def _write_wheels(self, folder: Path) -> None:
-        """Ours anew, and nothing that is not pinned."""
+        """Ours anew, and nothing that is not pinned, or for another Python."""
         kept = {wheel.write(folder).name for wheel in self.ours}
         for path in folder.iterdir():
             name, version = named(path)
-            if path.name not in kept and self.pins.get(name) != version:
+            is_pinned = self.pins.get(name) == version and is_for_this_python(path)
+            if path.name not in kept and not is_pinned:
                 path.unlink()
 
     def _dockerfile(self) -> str:

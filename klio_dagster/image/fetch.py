@@ -32,7 +32,7 @@ def fetch(pins: Mapping[str, str], folder: Path, machine: str) -> int:
     Raises:
         ConfigError: a library has no wheel for that machine, or pip failed.
     """
-    there = {named(path) for path in folder.iterdir()}
+    there = {named(path) for path in folder.iterdir() if is_for_this_python(path)}
     missing = [
         f"{name}=={version}" for name, version in pins.items() if (name, version) not in there
     ]
@@ -59,6 +59,19 @@ def named(path: Path) -> tuple[str, str]:
     except InvalidWheelFilename:
         return path.name, ""
     return name, str(version)
+
+
+def is_for_this_python(path: Path) -> bool:
+    """Whether a wheel is one for this Python: a folder may be older than the environment."""
+    try:
+        _, _, _, tags = parse_wheel_filename(path.name)
+    except InvalidWheelFilename:
+        return False
+    own = f"cp3{sys.version_info.minor}"
+    return any(
+        tag.interpreter in {own, "py3", f"py3{sys.version_info.minor}"} or tag.abi == "abi3"
+        for tag in tags
+    )
 
 
 def _build(pin: str, folder: Path) -> None:

@@ -1,7 +1,9 @@
 """A wheel out of files as they lie there: no build backend, no index, the same bytes each time."""
 
 import base64
+import csv
 import hashlib
+import io
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,12 +57,14 @@ class Wheel:
         stem = f"{self.name.replace('-', '_')}-{self.pinned_version}"
         info = f"{stem}.dist-info"
         content = [*self._content(), *self._about(info)]
-        record = "".join(f"{path},sha256={_digest(data)},{len(data)}\n" for path, data in content)
-        record += f"{info}/RECORD,,\n"
+        record = io.StringIO()
+        rows = csv.writer(record, lineterminator="\n")  # a file's name may have a comma
+        rows.writerows((path, f"sha256={_digest(data)}", len(data)) for path, data in content)
+        rows.writerow((f"{info}/RECORD", "", ""))
         target = folder / f"{stem}-{_TAG}.whl"
         partial = target.with_suffix(".partial")
         with ZipFile(partial, "w", ZIP_DEFLATED) as opened:
-            for path, data in [*content, (f"{info}/RECORD", record.encode())]:
+            for path, data in [*content, (f"{info}/RECORD", record.getvalue().encode())]:
                 entry = ZipInfo(path, _EARLIEST)
                 entry.compress_type = ZIP_DEFLATED
                 entry.external_attr = (stat.S_IFREG | 0o644) << 16

@@ -1,6 +1,7 @@
 """The files of `deploy/`, loaded by Dagster itself against a real database and a bucket."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ import yaml
 from dagster_gcp.gcs.compute_log_manager import GCSComputeLogManager
 
 from tests.cli.conftest import Project
+from tests.docs.page import blocks
 from tests.services.gcs import BUCKET
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+PAGE = ROOT / "docs" / "how-to" / "deploy.md"
 SETTINGS = (DEPLOY / "dagster.yaml").read_text(encoding="utf-8")
 
 
@@ -60,6 +63,25 @@ def test_what_a_run_prints_lands_in_the_bucket(tmp_path, production, gcs):
     logs = b"".join(bytes(gcs.buckets.objects(BUCKET)[name].data) for name in names)
     assert names
     assert b"printed by user code" in logs
+
+
+def test_the_commands_of_the_page_have_the_options_that_it_gives_them():
+    (commands,) = [block.text for block in blocks(PAGE) if block.language == "text"]
+
+    for line in commands.splitlines():
+        program, *arguments = line.split()
+        command = [Path(sys.executable).with_name(program), *arguments, "--help"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+def test_every_variable_of_the_settings_is_on_the_page():
+    asked = set(re.findall(r"env: (\w+)", SETTINGS))
+
+    said = PAGE.read_text(encoding="utf-8")
+
+    assert asked
+    assert [name for name in asked if f"| `{name}` |" not in said] == []
 
 
 def test_every_secret_and_place_comes_from_the_environment():

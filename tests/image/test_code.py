@@ -1,5 +1,6 @@
 """The code of a project: what transforms import, and what that imports, wherever it is written."""
 
+import site
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,16 @@ def test_what_is_installed_is_pinned_and_not_packed(project):
 
     assert dict(code.files) == {}
     assert code.distributions == ["soxr"]
+
+
+def test_what_a_user_has_installed_for_himself_is_installed(project, monkeypatch):
+    project("ch_jobs.py", "import ch_lib\n")
+    project("of-the-user/ch_lib.py")
+    own = str(project.folder / "of-the-user")
+    monkeypatch.syspath_prepend(own)
+    monkeypatch.setattr(site, "getusersitepackages", lambda: own)
+
+    assert list(code_of(["ch_jobs"], project.folder).files) == ["ch_jobs.py"]
 
 
 def test_what_is_included_keeps_its_place(project):

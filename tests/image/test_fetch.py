@@ -80,6 +80,14 @@ def test_what_is_there_is_not_fetched_again(index, wheels):
     assert counts == [1, 0, 1]
 
 
+def test_a_wheel_for_another_python_is_not_taken_for_the_right_one(index, wheels):
+    (wheels / "sound-1.0-cp39-cp39-manylinux_2_28_x86_64.whl").touch()
+    (wheels / "stable-1.0-cp39-abi3-manylinux_2_28_x86_64.whl").touch()
+    offer(index, "sound", "py3-none-any")
+
+    assert fetch({"sound": "1.0", "stable": "1.0"}, wheels, "x86_64") == 1
+
+
 def test_a_library_without_wheel_is_built_if_it_runs_anywhere(index, wheels):
     offer(index, "sound", "py3-none-any")
     offer_source(index, "plain", "py3-none-any")

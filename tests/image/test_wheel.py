@@ -16,6 +16,7 @@ def tree(tmp_path):
     (folder / ".cache").mkdir()
     (folder / "__init__.py").write_text("ANSWER = 42\n")
     (folder / "model.bin").write_bytes(b"\0\1")
+    (folder / "one, two.txt").write_text("")
     (folder / "__pycache__" / "x.pyc").write_bytes(b"")
     (folder / ".cache" / "secret").write_text("x")
     return folder
@@ -31,7 +32,7 @@ def test_it_holds_code_and_data_and_nothing_that_python_left_there(tree, tmp_pat
 
     with zipfile.ZipFile(written) as opened:
         names = [name for name in opened.namelist() if ".dist-info/" not in name]
-    assert names == ["jobs/__init__.py", "jobs/model.bin"]
+    assert names == ["jobs/__init__.py", "jobs/model.bin", "jobs/one, two.txt"]
 
 
 def test_equal_content_gives_equal_bytes_and_another_content_another_version(tree, tmp_path):
