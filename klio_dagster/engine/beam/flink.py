@@ -5,6 +5,7 @@ Beam's own cancel says CANCELLED and leaves the job running there (reference: be
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,7 @@ from klio_dagster.engine.remote.job import (
     Verdict,
     job_name,
 )
-from klio_dagster.errors import RunError
+from klio_dagster.errors import RunError, ServiceUnavailableError
 
 _TO_SHOW_S = 300.0  # from Beam's job server to the cluster: it sends the jar, or builds it first
 _POLL_S = 0.2
@@ -144,12 +145,15 @@ class Flink:
         until = self._clock() + _TO_SHOW_S
         where = f"engine 'flink', {self._rest.url}"
         while self._clock() < until:
-            new = [j for j in self._rest.named(job_name(manifest.run)) if j["jid"] not in before]
-            if new:
-                return new[0]["jid"]
-            look = told.look()
-            if look.state.has_ended:
-                raise RunError(f"no job came of it: {told.error() or look.shown}", where, "mend it")
+            # A cluster that is silent for a while gets the job all the same.
+            with suppress(ServiceUnavailableError):
+                jobs = self._rest.named(job_name(manifest.run))
+                if new := [job for job in jobs if job["jid"] not in before]:
+                    return new[0]["jid"]
+                look = told.look()
+                if look.state.has_ended:
+                    why = told.error() or look.shown
+                    raise RunError(f"no job came of it: {why}", where, "mend it")
             self._pause(_POLL_S)
         raise RunError(
             f"the job did not come to the cluster in {_TO_SHOW_S:g} s",
