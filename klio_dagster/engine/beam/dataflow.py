@@ -14,7 +14,6 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from google.cloud import dataflow_v1beta3 as api
-from requests.exceptions import RequestException
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.beam.dataflow_bill import bill_of
@@ -78,9 +77,9 @@ class Dataflow:
             RunError: it refuses for the time being: a quota, or a job of that name.
             ServiceUnavailableError: it did not answer.
         """
-        pipeline = beam.Pipeline(runner=DataflowRunner(), options=self._beam_options(manifest))
-        build(pipeline, manifest)
         try:
+            pipeline = beam.Pipeline(runner=DataflowRunner(), options=self._beam_options(manifest))
+            build(pipeline, manifest)
             with told_errors(self._options):
                 result: Any = pipeline.run()
         except Exception as error:
@@ -154,7 +153,7 @@ class Dataflow:
             return error
         what = " ".join(str(error).split())[:500] or type(error).__name__
         where = where_of(self._options)
-        if isinstance(error, ConnectionError | TimeoutError | RequestException):
+        if isinstance(error, ConnectionError | TimeoutError):
             return ServiceUnavailableError(f"it does not answer ({what})", where, "try again later")
         if type(error).__name__ == "DataflowJobAlreadyExistsError":
             return RunError(what, where, "wait for that job, or cancel it")

@@ -8,8 +8,10 @@ from typing import Any
 from apache_beam.internal.gcp.auth import get_service_credentials
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from google.api_core import exceptions as google
+from google.auth import exceptions as auth
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import dataflow_v1beta3 as api
+from requests.exceptions import RequestException
 
 from klio_dagster.engine.options import DataflowOptions
 from klio_dagster.errors import ConfigError, KlioError, RunError, ServiceUnavailableError
@@ -119,14 +121,17 @@ def told_errors(options: DataflowOptions) -> Generator[None]:
     """
     try:
         yield
-    except google.GoogleAPICallError as error:
+    except (google.GoogleAPICallError, auth.GoogleAuthError, RequestException) as error:
         meant = _meant(error, options)
         raise meant from error
 
 
-def _meant(error: google.GoogleAPICallError, options: DataflowOptions) -> KlioError:
-    what = " ".join(str(error.message or error).split())[:500]
+def _meant(error: Exception, options: DataflowOptions) -> KlioError:
+    what = " ".join(str(getattr(error, "message", "") or error).split())[:500]
     where = where_of(options)
+    if isinstance(error, auth.GoogleAuthError) and not isinstance(error, auth.TransportError):
+        fix = "run gcloud auth application-default login, or mend GOOGLE_APPLICATION_CREDENTIALS"
+        return ConfigError(f"no credentials: {what}", where, fix)
     if isinstance(error, google.Forbidden | google.Unauthenticated):
         fix = "grant roles/dataflow.developer (and roles/iam.serviceAccountUser), or mend project"
         return ConfigError(f"not permitted: {what}", where, fix)
