@@ -152,7 +152,7 @@ def test_a_job_that_the_cluster_forgets_while_it_is_watched_says_so(
     job = found(cluster)
     cluster.jobs.clear()
 
-    with pytest.raises(RunError, match="Flink job j: the cluster knows it no longer; .*run again"):
+    with pytest.raises(RunError, match=r"Flink job j: the cluster knows it no longer; .*run again"):
         job.look()
     job.cancel()  # what is not there needs no end
 
