@@ -180,7 +180,7 @@ def test_a_job_that_it_forgot_says_so(service: ScriptedJobService, manifest: Man
     job = found(service, manifest)
     service.jobs.clear()
 
-    with pytest.raises(RunError, match="refuses .*ours not found"):
+    with pytest.raises(RunError, match=r"refuses .*ours not found"):
         job.look()
 
 

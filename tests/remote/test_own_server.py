@@ -140,7 +140,7 @@ def test_it_ends_with_its_driver_however_that_ends() -> None:
 @pytest.mark.parametrize(
     ("start", "where"),
     [
-        pytest.param(lambda path: prism_server(path), r"PrismEngine\(location=\)", id="Prism"),
+        pytest.param(prism_server, r"PrismEngine\(location=\)", id="Prism"),
         pytest.param(
             lambda path: flink_server(path, "there:8081"),
             r"FlinkEngine\(job_server_jar=\)",
