@@ -1,10 +1,11 @@
 """Engines as configuration: what executes the Beam pipeline, and with what options."""
 
 import os
+import re
 from typing import Any, Literal
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from klio_dagster.errors import ConfigError
 
@@ -12,10 +13,14 @@ SPARES = "KLIO_SPARE_DRIVERS"
 """Names the folder where runs leave a driver for the next one; `klio dev` sets it."""
 
 _PASSED_ON = "Beam pipeline options, passed on untouched."
+_IN_CLOUD_STORAGE = re.compile(r"gs://[^/]+")
+_NO_OTHERS = ConfigDict(extra="forbid")  # Dagster ignores a field that nobody knows
 
 
 class LocalEngine(dg.Config):
     """This machine, one worker process a core."""
+
+    model_config = _NO_OTHERS
 
     kind: Literal["local"] = "local"
     workers: int | None = Field(
@@ -35,6 +40,8 @@ class LocalEngine(dg.Config):
 
 class RemoteEngine(dg.Config):
     """What all engines have whose jobs run elsewhere."""
+
+    model_config = _NO_OTHERS
 
     workers: int | None = Field(
         default=None,
@@ -85,6 +92,19 @@ class WorkerPlace(RemoteEngine):
     )
 
     def _told(self) -> dict[str, Any]:
+        """The same, and where the workers are.
+
+        Raises:
+            ConfigError: it is not said which image, or which address.
+        """
+        needed = {"docker": "the container's image", "external": "the workers' address"}
+        is_said = self.worker or "environment_options" in self.pipeline_options
+        if self.environment in needed and not is_said:
+            raise ConfigError(
+                f"environment '{self.environment}' needs worker",
+                where=type(self).__name__,
+                fix=f"set worker to {needed[self.environment]}",
+            )
         told = super()._told()
         told |= {"environment": self.environment, "worker": self.worker}
         return told | {"variables": dict(self.variables)}
@@ -97,7 +117,15 @@ class PortableEngine(WorkerPlace):
     job_endpoint: str = Field(description="Its address, host:port.")
 
     def to_manifest(self) -> dict[str, Any]:
-        """The engine as the plain dict a manifest holds."""
+        """The engine as the plain dict a manifest holds.
+
+        Raises:
+            ConfigError: it has no address, or does not say where the workers are.
+        """
+        if not self.job_endpoint:
+            raise ConfigError(
+                "it needs job_endpoint", where="PortableEngine", fix="set job_endpoint to host:port"
+            )
         return {"kind": self.kind, **self._told(), "job_endpoint": self.job_endpoint}
 
 
@@ -112,9 +140,9 @@ class PrismEngine(WorkerPlace):
         """The engine as the plain dict a manifest holds.
 
         Raises:
-            ConfigError: neither or both of them are given.
+            ConfigError: neither or both of them are given, or not where the workers are.
         """
-        if (self.location is None) == (self.job_endpoint is None):
+        if bool(self.location) == bool(self.job_endpoint):
             raise ConfigError(
                 "it needs location or job_endpoint, and not both",
                 where="PrismEngine",
@@ -143,9 +171,10 @@ class FlinkEngine(WorkerPlace):
         """The engine as the plain dict a manifest holds.
 
         Raises:
-            ConfigError: neither or both kinds of job server are given.
+            ConfigError: neither or both kinds of job server are given, or not where the workers
+                are.
         """
-        if (self.job_server_jar is None) == (self.job_endpoint is None):
+        if bool(self.job_server_jar) == bool(self.job_endpoint):
             raise ConfigError(
                 "it needs job_server_jar or job_endpoint, and not both",
                 where="FlinkEngine",
@@ -160,12 +189,14 @@ class FlinkEngine(WorkerPlace):
 class Prices(dg.Config):
     """What a unit of what a Dataflow job uses costs, by the region's price list."""
 
-    vcpu_hour: float = 0.0
-    memory_gb_hour: float = 0.0
-    disk_gb_hour: float = 0.0
-    ssd_gb_hour: float = 0.0
-    gpu_hour: float = 0.0
-    shuffle_gb: float = 0.0
+    model_config = _NO_OTHERS
+
+    vcpu_hour: float = Field(default=0.0, ge=0)
+    memory_gb_hour: float = Field(default=0.0, ge=0)
+    disk_gb_hour: float = Field(default=0.0, ge=0)
+    ssd_gb_hour: float = Field(default=0.0, ge=0)
+    gpu_hour: float = Field(default=0.0, ge=0)
+    shuffle_gb: float = Field(default=0.0, ge=0)
     currency: str = "USD"
 
 
@@ -206,7 +237,12 @@ class DataflowEngine(RemoteEngine):
     prices: Prices | None = Field(default=None, description="For the estimate of what a job costs.")
 
     def to_manifest(self) -> dict[str, Any]:
-        """The engine as the plain dict a manifest holds."""
+        """The engine as the plain dict a manifest holds.
+
+        Raises:
+            ConfigError: project or region is empty, or a location no bucket of Cloud Storage.
+        """
+        self._check()
         prices = {} if self.prices is None else self.prices.model_dump()
         currency = prices.pop("currency", None)
         return {
@@ -219,6 +255,24 @@ class DataflowEngine(RemoteEngine):
             "currency": currency,
             "pipeline_options": {**self._beam_options(), **self.pipeline_options},
         }
+
+    def _check(self) -> None:
+        """Refuse what Beam tries for minutes, or takes for a folder of this machine.
+
+        Raises:
+            ConfigError: as `to_manifest`.
+        """
+        for name in ("project", "region"):
+            if not getattr(self, name):
+                raise ConfigError("it is empty", f"DataflowEngine({name}=)", f"set the {name}")
+        for name in ("temp_location", "staging_location"):
+            place = getattr(self, name)
+            if place is not None and not _IN_CLOUD_STORAGE.match(place):
+                raise ConfigError(
+                    f"{place!r} is no bucket of Cloud Storage",
+                    f"DataflowEngine({name}=)",
+                    "write gs://bucket/folder",
+                )
 
     def _beam_options(self) -> dict[str, Any]:
         """The fields under Beam's names; what is not set is Beam's own business."""
