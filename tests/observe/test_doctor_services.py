@@ -1,4 +1,4 @@
-"""What `klio doctor` says of engines elsewhere: there, not there, not permitted; with its remedy."""
+"""What `klio doctor` says of engines elsewhere: there, not there, closed to us, and what helps."""
 
 import json
 import sys
@@ -173,6 +173,19 @@ def test_a_worker_that_is_not_on_this_machine_is_to_be_looked_for_elsewhere(
     assert warned.verdict is Verdict.WARN
     assert warned.said.startswith("/opt/klio/klio-sdk-worker is not on this machine")
     assert "worker=" in warned.remedy
+
+
+def test_a_worker_that_is_not_installed_here_says_how_it_is(
+    here: None, service: ScriptedJobService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+
+    found = findings(PortableEngine(job_endpoint=service.endpoint).to_manifest())
+
+    assert verdicts(found) == {"job service": "ok", "service": "fail"}
+    failed = of(found, "service")
+    assert failed.said == "engine: there is no klio-sdk-worker beside /nowhere/python"
+    assert "install klio-dagster as a package, or set worker=" in failed.remedy
 
 
 def test_workers_of_an_image_are_named(here: None, service: ScriptedJobService) -> None:
