@@ -1,6 +1,6 @@
 """Whoever writes for a run is told how long it may: others may have its entities after that.
 
-docs/adr/0021-a-write-is-seen-in-time-or-never.md; what a store makes of it: tests/store/test_timely.
+docs/adr/0021-a-write-is-seen-in-time-or-never.md; what a store makes of it: tests/store/test_timely
 """
 
 import json
