@@ -5,20 +5,23 @@ import re
 from typing import Any, Literal
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from klio_dagster.errors import ConfigError
 
 SPARES = "KLIO_SPARE_DRIVERS"
 """Names the folder where runs leave a driver for the next one; `klio dev` sets it."""
 
-_FOLDER = re.compile(r"gs://[^/]+/.+")
 _FLEXRS_STARTS_S = 7 * 3600.0
 _PASSED_ON = "Beam pipeline options, passed on untouched."
+_IN_CLOUD_STORAGE = re.compile(r"gs://[^/]+/.+")  # of a bare bucket Beam makes one of its own
+_NO_OTHERS = ConfigDict(extra="forbid")  # Dagster ignores a field that nobody knows
 
 
 class LocalEngine(dg.Config):
     """This machine, one worker process a core."""
+
+    model_config = _NO_OTHERS
 
     kind: Literal["local"] = "local"
     workers: int | None = Field(
@@ -38,6 +41,8 @@ class LocalEngine(dg.Config):
 
 class RemoteEngine(dg.Config):
     """What all engines have whose jobs run elsewhere."""
+
+    model_config = _NO_OTHERS
 
     workers: int | None = Field(
         default=None,
@@ -88,6 +93,19 @@ class WorkerPlace(RemoteEngine):
     )
 
     def _told(self) -> dict[str, Any]:
+        """The same, and where the workers are.
+
+        Raises:
+            ConfigError: it is not said which image, or which address.
+        """
+        needed = {"docker": "the container's image", "external": "the workers' address"}
+        is_said = self.worker or "environment_options" in self.pipeline_options
+        if self.environment in needed and not is_said:
+            raise ConfigError(
+                f"environment '{self.environment}' needs worker",
+                where=type(self).__name__,
+                fix=f"set worker to {needed[self.environment]}",
+            )
         told = super()._told()
         told |= {"environment": self.environment, "worker": self.worker}
         return told | {"variables": dict(self.variables)}
@@ -100,7 +118,15 @@ class PortableEngine(WorkerPlace):
     job_endpoint: str = Field(description="Its address, host:port.")
 
     def to_manifest(self) -> dict[str, Any]:
-        """The engine as the plain dict a manifest holds."""
+        """The engine as the plain dict a manifest holds.
+
+        Raises:
+            ConfigError: it has no address, or does not say where the workers are.
+        """
+        if not self.job_endpoint:
+            raise ConfigError(
+                "it needs job_endpoint", where="PortableEngine", fix="set job_endpoint to host:port"
+            )
         return {"kind": self.kind, **self._told(), "job_endpoint": self.job_endpoint}
 
 
@@ -115,9 +141,9 @@ class PrismEngine(WorkerPlace):
         """The engine as the plain dict a manifest holds.
 
         Raises:
-            ConfigError: neither or both of them are given.
+            ConfigError: neither or both of them are given, or not where the workers are.
         """
-        if (self.location is None) == (self.job_endpoint is None):
+        if bool(self.location) == bool(self.job_endpoint):
             raise ConfigError(
                 "it needs location or job_endpoint, and not both",
                 where="PrismEngine",
@@ -146,9 +172,10 @@ class FlinkEngine(WorkerPlace):
         """The engine as the plain dict a manifest holds.
 
         Raises:
-            ConfigError: neither or both kinds of job server are given.
+            ConfigError: neither or both kinds of job server are given, or not where the workers
+                are.
         """
-        if (self.job_server_jar is None) == (self.job_endpoint is None):
+        if bool(self.job_server_jar) == bool(self.job_endpoint):
             raise ConfigError(
                 "it needs job_server_jar or job_endpoint, and not both",
                 where="FlinkEngine",
@@ -163,12 +190,14 @@ class FlinkEngine(WorkerPlace):
 class Prices(dg.Config):
     """What a unit of what a Dataflow job uses costs, by the region's price list."""
 
-    vcpu_hour: float = 0.0
-    memory_gb_hour: float = 0.0
-    disk_gb_hour: float = 0.0
-    ssd_gb_hour: float = 0.0
-    gpu_hour: float = 0.0
-    shuffle_gb: float = 0.0
+    model_config = _NO_OTHERS
+
+    vcpu_hour: float = Field(default=0.0, ge=0)
+    memory_gb_hour: float = Field(default=0.0, ge=0)
+    disk_gb_hour: float = Field(default=0.0, ge=0)
+    ssd_gb_hour: float = Field(default=0.0, ge=0)
+    gpu_hour: float = Field(default=0.0, ge=0)
+    shuffle_gb: float = Field(default=0.0, ge=0)
     currency: str = "USD"
 
 
@@ -215,15 +244,9 @@ class DataflowEngine(RemoteEngine):
         """The engine as the plain dict a manifest holds.
 
         Raises:
-            ConfigError: a location is no folder of a bucket.
+            ConfigError: project or region is empty, or a location no folder of Cloud Storage.
         """
-        for name in ("temp_location", "staging_location"):
-            given = getattr(self, name)
-            # Of anything else Beam makes a bucket of its own, which nobody has asked for.
-            if given is not None and not _FOLDER.fullmatch(given):
-                raise ConfigError(
-                    f"{name} is {given!r}", "DataflowEngine", "write it as gs://bucket/folder"
-                )
+        self._check()
         told = self._told()
         if self.flexrs:
             told["start_timeout_s"] = max(self.start_timeout_s, _FLEXRS_STARTS_S)
@@ -239,6 +262,24 @@ class DataflowEngine(RemoteEngine):
             "currency": currency,
             "pipeline_options": {**self._beam_options(), **self.pipeline_options},
         }
+
+    def _check(self) -> None:
+        """Refuse what Beam tries for minutes, or takes for a folder of this machine.
+
+        Raises:
+            ConfigError: as `to_manifest`.
+        """
+        for name in ("project", "region"):
+            if not getattr(self, name):
+                raise ConfigError("it is empty", f"DataflowEngine({name}=)", f"set the {name}")
+        for name in ("temp_location", "staging_location"):
+            place = getattr(self, name)
+            if place is not None and not _IN_CLOUD_STORAGE.fullmatch(place):
+                raise ConfigError(
+                    f"{place!r} is no folder of Cloud Storage",
+                    f"DataflowEngine({name}=)",
+                    "write gs://bucket/folder",
+                )
 
     def _beam_options(self) -> dict[str, Any]:
         """The fields under Beam's names; what is not set is Beam's own business."""

@@ -8,8 +8,8 @@ from typing import Any
 from apache_beam.internal.gcp.auth import get_service_credentials
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from google.api_core import exceptions as google
+from google.auth import exceptions as auth
 from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
 from google.cloud import dataflow_v1beta3 as api
 from requests.exceptions import RequestException
 
@@ -17,9 +17,6 @@ from klio_dagster.engine.options import DataflowOptions
 from klio_dagster.errors import ConfigError, KlioError, RunError, ServiceUnavailableError
 
 _ANSWER_S = 30.0
-_LOG_IN = (
-    "run `gcloud auth application-default login`, or name a key in GOOGLE_APPLICATION_CREDENTIALS"
-)
 # Not worth waiting for: what a second try meets as well.
 _OURS = (google.InvalidArgument, google.FailedPrecondition, google.NotFound)
 
@@ -124,22 +121,18 @@ def told_errors(options: DataflowOptions) -> Generator[None]:
     """
     try:
         yield
-    except google.GoogleAPICallError as error:
+    except (google.GoogleAPIError, auth.GoogleAuthError, RequestException) as error:
         meant = _meant(error, options)
         raise meant from error
-    except (RefreshError, DefaultCredentialsError) as error:
-        raise ConfigError(_line(error), where_of(options), _LOG_IN) from error
-    except (google.GoogleAPIError, GoogleAuthError, RequestException) as error:
-        meant = _silent(_line(error), options)
-        raise meant from error
 
 
-def _meant(error: google.GoogleAPICallError, options: DataflowOptions) -> KlioError:
-    what = _line(error.message or error)
+def _meant(error: Exception, options: DataflowOptions) -> KlioError:
+    what = " ".join(str(getattr(error, "message", "") or error).split())[:500]
     where = where_of(options)
-    if isinstance(error, google.Unauthenticated):
-        return ConfigError(f"not known: {what}", where, _LOG_IN)
-    if isinstance(error, google.Forbidden):
+    if isinstance(error, auth.GoogleAuthError) and not isinstance(error, auth.TransportError):
+        fix = "run gcloud auth application-default login, or mend GOOGLE_APPLICATION_CREDENTIALS"
+        return ConfigError(f"no credentials: {what}", where, fix)
+    if isinstance(error, google.Forbidden | google.Unauthenticated):
         fix = "grant roles/dataflow.developer (and roles/iam.serviceAccountUser), or mend project"
         return ConfigError(f"not permitted: {what}", where, fix)
     if isinstance(error, google.Conflict | google.AlreadyExists):
@@ -148,16 +141,7 @@ def _meant(error: google.GoogleAPICallError, options: DataflowOptions) -> KlioEr
         return RunError(what, where, "wait, or ask for more quota; what is done stays done")
     if isinstance(error, _OURS):
         return ConfigError(what, where, "mend the engine's options, then run again")
-    return _silent(what, options)
-
-
-def _silent(what: str, options: DataflowOptions) -> ServiceUnavailableError:
-    said = f"it does not answer ({what})"
-    return ServiceUnavailableError(said, where_of(options), "try again later")
-
-
-def _line(said: object) -> str:
-    return " ".join(str(said).split())[:500] or type(said).__name__
+    return ServiceUnavailableError(f"it does not answer ({what})", where, "try again later")
 
 
 def _credentials(options: PipelineOptions) -> Credentials:

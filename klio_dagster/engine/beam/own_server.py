@@ -8,18 +8,22 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpc
 
+from klio_dagster.engine.beam.reason import reason_of
 from klio_dagster.engine.guardian import Guardian
 from klio_dagster.errors import ConfigError, RunError
 
 _START_S = 120.0
 _GRACE_S = 5.0
 _LOOK_S = 0.5
+_KEPT_LINES = 50
 
 
 class OwnServer:
@@ -51,11 +55,14 @@ class OwnServer:
             )
         except OSError as error:
             self._guardian.close()
+            self._folder.cleanup()
             raise ConfigError(
                 f"{words[0]} cannot be started ({error.strerror})", where, "install it"
             ) from error
         self._guardian.watch(self._process.pid)
-        threading.Thread(target=self._show, daemon=True).start()
+        self._said: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._reader = threading.Thread(target=self._show, daemon=True)
+        self._reader.start()
         self._wait_for_it(where)
 
     def stop(self) -> None:
@@ -76,30 +83,34 @@ class OwnServer:
         Raises:
             RunError: it ends, or does not in time.
         """
-        channel = grpc.insecure_channel(self.endpoint)
-        for _ in range(int(_START_S / _LOOK_S)):
-            try:
-                grpc.channel_ready_future(channel).result(timeout=_LOOK_S)
-            except grpc.FutureTimeoutError:
-                if self._process.poll() is None:
-                    continue
-                self.stop()
-                raise RunError(
-                    f"its job server ended with code {self._process.returncode}",
-                    where,
-                    "read what it said in the lines above",
-                ) from None
-            channel.close()
-            return
+        with closing(grpc.insecure_channel(self.endpoint)) as channel:
+            for _ in range(int(_START_S / _LOOK_S)):
+                try:
+                    grpc.channel_ready_future(channel).result(timeout=_LOOK_S)
+                except grpc.FutureTimeoutError:
+                    if self._process.poll() is not None:
+                        break
+                else:
+                    return
+        code = self._process.poll()
         self.stop()
-        raise RunError(f"its job server did not listen in {_START_S:g} s", where, "see above")
+        self._reader.join(_GRACE_S)
+        did = f"did not listen in {_START_S:g} s" if code is None else f"ended with code {code}"
+        why = f": {said}" if (said := self._last_words()) else ", and said nothing"
+        raise RunError(f"its job server {did}{why}", where, "read all it said in the run's output")
+
+    def _last_words(self) -> str:
+        """The last error it said, else the last line; those of a Java trace say where, not what."""
+        return reason_of([line for line in self._said if line.strip() and not line[0].isspace()])
 
     def _show(self) -> None:
         """What it says is the driver's output, errors of a job among it."""
         assert self._process.stdout
         with self._process.stdout as said:
             for line in said:
-                sys.stderr.write(line.decode(errors="replace"))
+                text = line.decode(errors="replace")
+                self._said.append(text)
+                sys.stderr.write(text)
                 sys.stderr.flush()
 
 
