@@ -26,6 +26,7 @@ class ScriptedJob:
         answers: looks, or errors to be raised.
         when_cancelled: what it answers from then on; None: cancelling changes nothing.
         why: its error.
+        refuses: what each order to cancel it is answered with.
     """
 
     info = JobInfo(engine="flink", id="j-1", name="klio-run", url="http://there/j-1")
@@ -35,10 +36,11 @@ class ScriptedJob:
         *answers: Look | KlioError,
         when_cancelled: Sequence[Look] | None = None,
         why: str = "",
+        refuses: KlioError | None = None,
     ) -> None:
         self._answers = list(answers)
         self._when_cancelled = when_cancelled
-        self._why = why
+        self._why, self._refuses = why, refuses
         self.looks = self.cancels = 0
 
     def look(self) -> Look:
@@ -50,6 +52,8 @@ class ScriptedJob:
 
     def cancel(self) -> None:
         self.cancels += 1
+        if self._refuses is not None:
+            raise self._refuses
         if self._when_cancelled is not None:
             self._answers = list(self._when_cancelled)
 

@@ -15,7 +15,7 @@ from tests.services.faults import Fault, FaultyProxy
 from tests.services.scripted_flink import ScriptedFlink
 
 MANIFEST = Manifest(run="r-1", store="s", parts=[], chain=[], engine={"kind": "flink"})
-NAME = job_name("r-1")
+NAME = job_name(Manifest(run="r-1", store="", parts=(), chain=[], engine={}))
 TRACE = """org.apache.flink.runtime.JobException: Recovery is suppressed by NoRestartBackoff
 Caused by: java.lang.Exception: Error received from SDK harness for instruction 3: Traceback
 Traceback (most recent call last):

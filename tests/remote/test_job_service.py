@@ -15,14 +15,20 @@ from klio_dagster.engine.beam.flink import Flink
 from klio_dagster.engine.beam.portable import Portable, PortableJob
 from klio_dagster.engine.options import FlinkOptions, PortableOptions
 from klio_dagster.engine.remote.job import Message, State, job_name
-from klio_dagster.errors import ConfigError, RunError, ServiceUnavailableError
+from klio_dagster.errors import (
+    ConfigError,
+    JobLeftError,
+    NoJobError,
+    RunError,
+    ServiceUnavailableError,
+)
 from klio_dagster.store.layout import manifest_part
 from klio_dagster.store.store import Store
 from tests.services.faults import Fault, FaultyProxy
 from tests.services.scripted_flink import ScriptedFlink
 from tests.services.scripted_job_service import ScriptedJobService
 
-NAME = job_name("r-1")
+NAME = job_name(Manifest(run="r-1", store="", parts=(), chain=[], engine={}))
 TRACE = "Traceback (most recent call last):\n  File x\nKeyError: 'mel' [while running 'e']\n"
 CODE = grpc.StatusCode
 
@@ -180,7 +186,7 @@ def test_a_job_that_it_forgot_says_so(service: ScriptedJobService, manifest: Man
     job = found(service, manifest)
     service.jobs.clear()
 
-    with pytest.raises(RunError, match=r"refuses .*ours not found"):
+    with pytest.raises(NoJobError, match="ours not found"):
         job.look()
 
 
@@ -215,7 +221,8 @@ def shown_after(cluster: ScriptedFlink, pauses: int) -> Callable[[float], None]:
 def test_a_flink_job_is_the_one_that_comes_to_the_cluster_and_not_an_old_one(
     cluster: ScriptedFlink, service: ScriptedJobService, manifest: Manifest
 ) -> None:
-    cluster.add("old", NAME, states=["FAILED"], started=9000)
+    first = replace(manifest, clock=(1.0, 1.0))
+    cluster.add("old", job_name(first), states=["RUNNING"], started=9000)
     told = flink(cluster, service, parallelism=3)
 
     job = Flink(told, pause=shown_after(cluster, pauses=2)).submit(manifest)
@@ -267,7 +274,7 @@ def test_a_job_that_never_comes_to_the_cluster_is_not_waited_for_for_ever(
     def pause(_seconds: float) -> None:
         now[0] += 100.0
 
-    with pytest.raises(RunError, match="did not come to the cluster in 300 s"):
+    with pytest.raises(JobLeftError, match="has not come to the cluster, for 300 s"):
         Flink(flink(cluster, service), clock=lambda: now[0], pause=pause).submit(manifest)
 
 

@@ -6,7 +6,14 @@ from klio_dagster.engine.options import FlinkOptions
 from klio_dagster.engine.remote.job import Bill, Message, State
 from klio_dagster.engine.remote.told import Change, Told
 from klio_dagster.engine.remote.watch import Orders, Watch
-from klio_dagster.errors import JobLeftError, KlioError, RunError, ServiceUnavailableError
+from klio_dagster.errors import (
+    ConfigError,
+    JobLeftError,
+    KlioError,
+    NoJobError,
+    RunError,
+    ServiceUnavailableError,
+)
 from tests.remote.scripted import ScriptedJob, at
 
 OPTIONS = FlinkOptions(
@@ -113,6 +120,33 @@ def test_a_service_that_does_not_answer_for_a_while_costs_nothing() -> None:
     job = ScriptedJob(at(State.RUNNING), *[SILENT] * 50, at(State.DONE))
 
     assert watched(job)[1] is None
+
+
+def test_a_refusal_in_between_ends_no_job() -> None:
+    quota = RunError("Quota exceeded for quota metric 'Requests'", "there", "wait")
+    expired = ConfigError("not known: the login has expired", "there", "log in")
+    job = ScriptedJob(at(State.RUNNING), quota, expired, at(State.DONE))
+
+    assert watched(job)[1] is None
+
+
+def test_who_may_not_cancel_is_not_told_that_it_has_ended() -> None:
+    job = ScriptedJob(
+        at(State.RUNNING), refuses=ConfigError("not permitted: jobs.cancel", "there", "ask for it")
+    )
+
+    _, error = watched(job, Patient(cancel_at=10.0))
+
+    assert isinstance(error, JobLeftError)
+    assert "jobs.cancel" in str(error)
+
+
+def test_a_job_that_its_service_forgets_is_none_any_more() -> None:
+    gone = NoJobError("it knows it no longer", "there", "run again")
+
+    _, error = watched(ScriptedJob(at(State.RUNNING), gone))
+
+    assert error is gone
 
 
 def test_a_service_that_answers_no_more_leaves_a_job_that_may_go_on() -> None:

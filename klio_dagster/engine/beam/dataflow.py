@@ -152,8 +152,8 @@ class Dataflow:
             "project": options.project,
             "region": options.region,
             **({"dataflow_endpoint": options.endpoint} if options.endpoint else {}),
-            **({"job_name": job_name(manifest)} if manifest else {}),
             **options.pipeline_options,
+            **({"job_name": job_name(manifest)} if manifest else {}),  # it is found again by that
         }
         return PipelineOptions(flags=[], **fields)
 

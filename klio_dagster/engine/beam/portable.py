@@ -222,7 +222,11 @@ def submitted(
         ConfigError: the engine's options are wrong, or the service refuses the job.
         ServiceUnavailableError: it did not answer.
     """
-    fields = {**pipeline_options(manifest, options, endpoint), **options.pipeline_options}
+    fields = {
+        **pipeline_options(options, endpoint),
+        **options.pipeline_options,
+        "job_name": job_name(manifest),  # it is found again by that
+    }
     try:
         given = PipelineOptions(flags=[], **fields)
         pipeline = beam.Pipeline(runner=PortableRunner(), options=given)
@@ -258,10 +262,9 @@ def named(service: beam_job_api_pb2_grpc.JobServiceStub, name: str, kind: str) -
     return sorted(states, key=lambda job_id: _STATES.get(states[job_id], State.RUNNING).has_ended)
 
 
-def pipeline_options(manifest: Manifest, options: PortableOptions, endpoint: str) -> dict[str, Any]:
+def pipeline_options(options: PortableOptions, endpoint: str) -> dict[str, Any]:
     """What Beam is told of the service and its workers."""
     return {
-        "job_name": job_name(manifest),
         "job_endpoint": endpoint,
         "environment_type": options.environment.upper(),
         "environment_config": _environment(options),

@@ -1,0 +1,62 @@
+"""What is computed elsewhere may come twice; it is recorded and counted once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from klio_dagster.core.receipt import Receipt
+from klio_dagster.defs.recorder import Recorder
+from klio_dagster.engine.progress import Progress
+
+
+def receipt(entity: str) -> Receipt:
+    return Receipt(run="r1", entity=entity, asset="mel", finished_at=1.0)
+
+
+class Taken:
+    """What was recorded, in the ledger's and the summary's place."""
+
+    def __init__(self) -> None:
+        self.receipts: list[Receipt] = []
+        self.counted: list[Receipt] = []
+
+    def record(self, _run: object, receipts: Sequence[Receipt]) -> None:
+        self.receipts += receipts
+
+    def add(self, receipts: Sequence[Receipt]) -> None:
+        self.counted += receipts
+
+
+def recorder(taken: Any, progress: Progress, *, may_repeat: bool) -> Recorder:
+    return Recorder(
+        taken,
+        taken,
+        taken,
+        progress,
+        say=lambda _: None,
+        watch=lambda _: None,
+        confirm=lambda: None,
+        then=lambda _: None,
+        may_repeat=may_repeat,
+    )
+
+
+@pytest.mark.parametrize("again", ["together", "later"])
+def test_what_two_processes_computed_counts_once_and_hides_nothing_that_is_missing(
+    again: str,
+) -> None:
+    taken, progress = Taken(), Progress(3, clock=lambda: 0.0)
+    takes = recorder(taken, progress, may_repeat=True)
+
+    for receipts in (
+        [[receipt("a"), receipt("a"), receipt("b")]]
+        if again == "together"
+        else [[receipt("a")], [receipt("b"), receipt("a")]]
+    ):
+        takes.add(receipts)
+        takes.flush()
+
+    assert [each.entity for each in taken.receipts] == ["a", "b"]
+    assert taken.counted == taken.receipts
+    assert progress.left == 1
