@@ -221,7 +221,10 @@ def test_what_a_killed_run_and_messages_left_is_counted(streaming):
     done = streaming.klio("doctor", "--json")
 
     (claims,), (letters,) = found(done, "store", "claims"), found(done, "store", "dead letters")
-    assert (claims["verdict"], claims["figures"]) == ("warn", {"alive": 0, "dead": 1, "orphaned": 0})
+    assert (claims["verdict"], claims["figures"]) == (
+        "warn",
+        {"alive": 0, "dead": 1, "orphaned": 0},
+    )
     assert "run killed" in claims["said"]
     assert "klio run" in claims["remedy"]
     assert letters["figures"] == {"messages": 2}
