@@ -194,10 +194,10 @@ def test_a_run_on_another_machine_is_dead_after_a_minute_of_silence(silent_s: in
 def test_a_beat_keeps_a_run_on_another_machine_alive():
     clock = Clock()
     store = MemoryStore(clock)
-    held = open_claim(store, "r1", assets=["mel"])
+    open_claim(store, "r1", assets=["mel"])
     _launched_by(store, "r1", machine="another container of this name")
     clock.now += 50
-    held.beat()
+    store.put(beat_path("r1"), b"of that machine\n")
     clock.now += 50
 
     state = _only(read_claims(store, now=clock()))

@@ -8,7 +8,7 @@ from klio_dagster.store.claim import goes_before
 from klio_dagster.store.claims import read_claims
 from klio_dagster.store.clock import wall_clock_from
 from klio_dagster.store.heartbeat import Confirmation
-from klio_dagster.store.layout import claim_path
+from klio_dagster.store.layout import beat_path, claim_path
 from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.settling import settling
@@ -78,13 +78,13 @@ def test_a_silent_run_of_this_machine_is_dead_after_a_minute_when_the_clock_is_s
 def test_a_run_of_another_machine_lives_again_with_its_next_beat(
     clocks: Clocks, by_s: float
 ) -> None:
-    held = open_claim(clocks.store, "r1", assets=["mel"])
+    open_claim(clocks.store, "r1", assets=["mel"])
     elsewhere(clocks.store)
     clocks.wall += by_s
     before = is_alive(clocks)
     clocks.wait(10)
 
-    held.beat()
+    clocks.store.put(beat_path("r1"), b"of that machine\n")
 
     assert not before, "of who gave no sign since the clock was set, nobody knows how long ago"
     assert is_alive(clocks)
