@@ -31,7 +31,8 @@ _COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
     type=click.FloatRange(min=1),
     default=_TIMEOUT_S,
     metavar="SECONDS",
-    help="How long a store, a topic or the database may take. Default: 20.",
+    help="How long a store, a topic or the database may take, and a process if that is more"
+    " than 90. Default: 20.",
 )
 @click.option("--deep", is_flag=True, help="Also start a driver, and import every transform.")
 @common

@@ -21,6 +21,7 @@ from klio_dagster.errors import (
     OutputRefusedError,
     StoreForbiddenError,
     StoreFullError,
+    StoreLoginError,
 )
 from klio_dagster.store.layout import output_path
 from klio_dagster.store.objects import ObjectStore
@@ -127,6 +128,7 @@ class PartComputer:
 
         Raises:
             OutputRefusedError: the store is full, or does not let us write.
+            StoreLoginError: our credentials have expired.
         """
         if self._chain[name].is_looked_at:
             return [
@@ -179,10 +181,11 @@ class PartComputer:
 
         Raises:
             OutputRefusedError: the store is full, or does not let us write.
+            StoreLoginError: our credentials have expired; no fault of the entity.
         """
         try:
             return compute()
-        except OutputRefusedError:  # no fault of this entity, and the next one would meet it, too
+        except (OutputRefusedError, StoreLoginError):  # the next entity would meet it, too
             raise
         except (Exception, SystemExit) as error:  # the only broad except: user code ends here
             caught = error

@@ -73,6 +73,7 @@ class EntityChain:
 
         Raises:
             OutputRefusedError: the store is full, or does not let us write.
+            StoreLoginError: our credentials have expired.
             StoreUnavailableError: a receipt could not be written.
         """
         group = [self._computer.entity(n, task) for n, task in enumerate(tasks)]

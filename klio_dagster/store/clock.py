@@ -3,10 +3,9 @@
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from klio_dagster.errors import StoreForbiddenError
+from klio_dagster.errors import StoreForbiddenError, StoreLoginError
 from klio_dagster.store.layout import CLOCK_PATH
 from klio_dagster.store.objects import ObjectStore
 from klio_dagster.store.processes import Process
@@ -50,11 +49,16 @@ def time_at(store: ObjectStore) -> float:
     So it is for a local folder, and has to be where we may not write.
 
     Raises:
+        StoreLoginError: our credentials have expired, or our own clock is wrong.
         StoreUnavailableError: the store did not answer.
     """
     if store.local_path("") is None:
-        with suppress(StoreForbiddenError):
+        try:
             return store_time(store)
+        except StoreLoginError:
+            raise
+        except StoreForbiddenError:
+            pass
     return time.time()
 
 

@@ -9,7 +9,7 @@ from klio_dagster.codecs.hashing import data_version
 from klio_dagster.codecs.json import Json
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.decorator import source_assets
-from klio_dagster.errors import StoreForbiddenError
+from klio_dagster.errors import StoreForbiddenError, StoreLoginError
 from klio_dagster.store.claims import read_claims
 from klio_dagster.store.layout import CLOCK_PATH, claim_path, output_path
 from klio_dagster.store.open_claim import open_claim
@@ -18,6 +18,8 @@ from klio_dagster.store.store import Store
 from klio_dagster.streaming.retry_sensor import build_klio_retry_sensor
 from tests.buckets.bucket_catalogue import BucketCatalogue
 from tests.flows.catalogue import all_of, the_group, tracks
+from tests.services.buckets import bucket_at
+from tests.services.faults import Fault, FaultyProxy
 from tests.services.gcs import GcsServer
 
 HOUR = 3600.0
@@ -123,6 +125,19 @@ def test_where_we_may_not_write_the_time_is_our_own(direct: Store, gcs: GcsServe
 
     assert [state.is_alive for state in read_claims(store)] == [True]
     assert asked == [CLOCK_PATH]
+
+
+def test_a_machine_whose_clock_is_refused_does_not_ask_itself_for_the_time(
+    gcs: GcsServer, proxy: FaultyProxy
+):
+    bucket = bucket_at("gs", gcs.url)
+    opened_elsewhere(bucket.store(), "other-run")
+
+    with (
+        proxy.broken(Fault(status=403, code="RequestTimeTooSkewed", on="PUT")),
+        pytest.raises(StoreLoginError, match="clock"),
+    ):
+        read_claims(bucket.at(proxy.url).store())
 
 
 @an_hour_off

@@ -4,11 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
+from klio_dagster.defs import reattach
+from klio_dagster.store.claims import generation_of
+from klio_dagster.store.open_claim import WRITTEN_BY_S
 from tests.dataflow.dataflow_catalogue import (
     DataflowCatalogue,
     only_job,
@@ -165,6 +169,36 @@ def test_a_job_whose_launcher_died_is_found_watched_and_recorded_by_the_next_run
         and r.event_log_entry.dagster_event.is_step_materialization
     ]
     assert len(recorded) == 24, "each output once, under the run that had asked for it"
+    assert catalogue.claims() == []
+
+
+@pytest.mark.kill
+def test_a_job_that_the_service_does_not_know_is_waited_for_until_nobody_writes_for_it(
+    catalogue: DataflowCatalogue,
+    dataflow_jobs: DataflowService,
+    gcs: GcsServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = catalogue.fill(12)
+    for name in names:
+        catalogue.put(f"tracks/{name}.txt", b"slow")
+    killed_launcher(catalogue, gcs, dataflow_jobs, tmp_path)
+    (dead,) = catalogue.claims()
+    dataflow_jobs.forget()
+    paused: list[tuple[float, bool]] = []
+
+    def pause(seconds: float) -> None:
+        now = generation_of(catalogue.store, dead.work_id)
+        paused.append((seconds, now not in (None, dead.generation)))
+
+    monkeypatch.setattr(reattach, "Orphan", partial(reattach.Orphan, pause=pause))
+
+    ran = catalogue.run(recordings())
+
+    assert ran.success, ran.error
+    assert paused == [(WRITTEN_BY_S, True)], "once, and after the claim was revoked"
+    assert catalogue.materialized("length") == set(names)
     assert catalogue.claims() == []
 
 

@@ -1,6 +1,7 @@
 """The engine and the libraries of its workers: what starts, what it may hold, what is compiled."""
 
 import os
+import time
 from dataclasses import replace
 
 import pytest
@@ -68,6 +69,32 @@ def test_a_process_that_fails_is_told_with_its_last_line():
 def test_a_process_that_takes_too_long_is_ended():
     with pytest.raises(children.ChildFailedError, match=r"longer than 0\.5 s"):
         children.child(["-c", "import time; time.sleep(60)"], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_deep", "started"),
+    [
+        pytest.param("local", False, ["worker", "driver"], id="worker and driver"),
+        pytest.param("local", True, ["worker", "driver", "pipeline", "transforms"], id="deep"),
+        pytest.param("prism", True, ["service"], id="a service is asked once"),
+    ],
+)
+def test_each_process_has_its_own_time(monkeypatch, kind, is_deep, started):
+    def slow(result):
+        time.sleep(0.4)
+        return result
+
+    answer = '[{"what": "service", "said": "", "verdict": "ok", "remedy": "", "figures": {}}]'
+    monkeypatch.setattr(engines, "child", lambda *_: slow(answer))
+    monkeypatch.setattr(engines, "probed", lambda *_: slow({}))
+    monkeypatch.setattr(engines, "carry_out", lambda *_, **__: slow(None))
+    monkeypatch.setattr(engines, "_BESIDES_S", 0.2)
+    engine = replace(LOCAL, options={"kind": kind}, is_deep=is_deep, within_s=0.5)
+
+    found = examine([engine_check(engine)], within_s=engine.within_s).findings
+
+    assert [each.what for each in found if each.what not in ("cores", "memory")] == started
+    assert "fail" not in verdicts(found).values()
 
 
 def test_more_workers_than_cores_and_memory_are_warnings(quick, monkeypatch):

@@ -73,6 +73,40 @@ def test_a_check_whose_time_is_over_cleans_up():
     assert 1 < len(found.findings) < 10
 
 
+def test_a_check_that_needs_longer_has_its_time_and_gives_none_to_the_others():
+    done = []
+
+    def steps(name, seconds):
+        for _ in range(10):
+            time.sleep(seconds / 10)
+            yield ABOUT.ok(name)
+        done.append(name)
+
+    long = replace(check(lambda: steps("long", 1.0), "long one"), needs_s=30.0)
+    found = examine(
+        [long, check(lambda: steps("short", 0.9), "short one")], within_s=0.3, to_clean_up_s=5.0
+    )
+
+    assert done == ["long"]
+    assert [(each.what, each.figures) for each in found.findings if each.verdict != "ok"] == [
+        ("short one", {"within_s": 0.3})
+    ]
+    assert not found.hangs
+
+
+def test_a_check_that_takes_even_longer_than_it_needs_is_told_by_its_own_time():
+    released = threading.Event()
+
+    def hangs():
+        released.wait(60)
+        yield ABOUT.ok("never")
+
+    found = examine([replace(check(hangs), needs_s=0.5)], within_s=0.1, to_clean_up_s=0.1)
+    released.set()
+
+    assert [each.said for each in found.findings] == ["no answer within 0.5 s"]
+
+
 @pytest.mark.parametrize(
     ("error", "said", "remedy"),
     [

@@ -118,6 +118,13 @@ class DataflowService(Server):
         """The latest one of a name."""
         return [job for job in self.jobs if job.name == name][-1]
 
+    def forget(self) -> None:
+        """End all jobs, and know of none any more."""
+        with self._lock:
+            jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            job.cancel()
+
     def count(self, method: str = "", where: str = "") -> int:
         """How many requests there were, of a method, whose target contains a text."""
         return len([1 for m, target in self.asked if m.startswith(method) and where in target])

@@ -125,6 +125,16 @@ def test_who_is_not_let_in_any_more_is_told_what_to_renew(code: str, kind: str):
     assert len(str(ours).splitlines()) == 1
 
 
+def test_a_refusal_without_a_word_is_no_store_that_does_not_answer():
+    error = exceptions.GenericError(answered("", "status code: 400 Bad Request"))
+
+    ours = store_error(error, "s3://bucket/a")
+
+    assert type(ours) is StoreForbiddenError
+    assert ours.what.endswith("400 Bad Request")
+    assert "session has expired" in ours.fix
+
+
 def test_what_a_proxy_answers_in_html_is_left_out():
     ours = store_error(
         exceptions.GenericError(answered("<html>\r\n<b>Bad</b>", "status code: 502 Bad Gateway")),

@@ -24,6 +24,7 @@ _MEMINFO = Path("/proc/meminfo")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _BEAM = "import klio_dagster.engine.beam.pipeline, klio_dagster.engine.beam.runners"
 _ASK = ("-m", "klio_dagster.engine.remote.ask")
+_BESIDES_S = 5.0  # a process that takes too long is ended, and that is said, before the check is
 _INSTALL = "install klio-dagster again, with what it depends on, for the interpreter that runs it"
 
 
@@ -36,7 +37,7 @@ class EngineInUse:
         memory: asset key to the bytes that its worker may hold; those with a limit.
         transforms: references of what workers import.
         is_deep: whether a driver may be started, and the transforms be imported.
-        within_s: how long a process may take, in seconds.
+        within_s: how long each process may take, in seconds.
     """
 
     options: Mapping[str, Any]
@@ -51,7 +52,8 @@ def engine_check(engine: EngineInUse) -> Check:
     kind = str(engine.options.get("kind"))
     about = About("engine", kind)
     look = LOOKS.get(kind)
-    return Check(about, "start", lambda: look(about, engine) if look else _unknown(about))
+    needs_s = _processes(kind, is_deep=engine.is_deep) * engine.within_s + _BESIDES_S
+    return Check(about, "start", lambda: look(about, engine) if look else _unknown(about), needs_s)
 
 
 def look_at_local(about: About, engine: EngineInUse) -> Generator[Finding]:
@@ -116,6 +118,13 @@ def memory_of_machine(meminfo: Path = _MEMINFO, limit: Path = _CGROUP_LIMIT) -> 
         return min(total, int(limit.read_text(encoding="utf-8")))
     except (OSError, ValueError):  # no container, or one without a limit: "max"
         return total
+
+
+def _processes(kind: str, *, is_deep: bool) -> int:
+    """How many are started, one after the other, each of which may take its time."""
+    if kind != "local":
+        return 1
+    return 4 if is_deep else 2  # worker, driver; a run of nothing, what imports the transforms
 
 
 def _unknown(about: About) -> Generator[Finding]:

@@ -22,11 +22,14 @@ class Check:
         what: is looked at, said where nothing else can be.
         look: yields findings, soon after one another. It may be closed after any of them, and
             cleans up then. What it raises becomes a finding.
+        needs_s: how long it may take where that is longer than the others may, in seconds: several
+            processes one after the other, each within its own time.
     """
 
     about: About
     what: str
     look: Look
+    needs_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Examined:
 @dataclass(slots=True)
 class _Running:
     check: Check
+    within_s: float
     found: list[Finding] = field(default_factory=list[Finding])
     is_told_to_stop: threading.Event = field(default_factory=threading.Event)
     has_stopped: bool = False
@@ -85,15 +89,16 @@ def examine(
 
     Args:
         checks: what to look at.
-        within_s: how long each may take, in seconds, > 0.
+        within_s: how long each may take that does not need longer, in seconds, > 0.
         secrets: texts that must not be shown.
         to_clean_up_s: how much longer one may take to clean up when its time is over.
     """
-    ends_at = time.monotonic() + within_s
-    running = [_Running(check) for check in checks]
+    started = time.monotonic()
+    running = [_Running(check, max(within_s, check.needs_s)) for check in checks]
     try:
-        for each in running:
-            each.thread.join(max(0.0, ends_at - time.monotonic()))
+        for each in sorted(running, key=lambda each: each.within_s):
+            each.thread.join(max(0.0, started + each.within_s - time.monotonic()))
+            each.is_told_to_stop.set()
     finally:  # also when the user has no patience left
         for each in running:
             each.is_told_to_stop.set()
@@ -105,13 +110,14 @@ def examine(
         hangs = each.thread.is_alive()
         found = list(each.found)  # of one that hangs: what it has found so far
         if hangs or each.has_stopped:
-            found.append(_cut_off(each.check, within_s, has_found=bool(found)))
+            found.append(_cut_off(each, has_found=bool(found)))
         findings += (finding.without(secrets) for finding in found)
     return Examined(findings, any(each.thread.is_alive() for each in running))
 
 
-def _cut_off(check: Check, within_s: float, *, has_found: bool) -> Finding:
+def _cut_off(running: _Running, *, has_found: bool) -> Finding:
     said = "did not go on" if has_found else "no answer"
+    check, within_s = running.check, running.within_s
     return check.about.fail(
         check.what,
         f"{said} within {within_s:g} s",

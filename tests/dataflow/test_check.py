@@ -1,0 +1,74 @@
+"""What the doctor learns of Dataflow's temporary folder."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from klio_dagster.engine.remote.ask import answers
+from klio_dagster.engine.remote.job import Answer, Verdict
+from klio_dagster.store.access import ACCESS_VARIABLE
+from tests.services.buckets import bucket_at
+from tests.services.dataflow import PROJECT, REGION, DataflowService
+from tests.services.faults import Fault, FaultyProxy
+from tests.services.gcs import BUCKET, GcsServer
+
+FOLDER = f"gs://{BUCKET}/dataflow"
+
+
+@pytest.fixture
+def proxy(
+    gcs: GcsServer, dataflow_jobs: DataflowService, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FaultyProxy]:
+    """Before the bucket, for who has the environment of a launcher."""
+    with FaultyProxy(gcs.url) as proxy:
+        access = bucket_at("gs", proxy.url).store().access
+        monkeypatch.setenv(ACCESS_VARIABLE, access.to_text())
+        yield proxy
+
+
+def asked(service: DataflowService) -> Mapping[str, Answer]:
+    engine = {
+        "kind": "dataflow",
+        "project": PROJECT,
+        "region": REGION,
+        "endpoint": service.endpoint,
+        "pipeline_options": {"temp_location": FOLDER},
+    }
+    return {answer.what: answer for answer in answers(json.dumps(engine))}
+
+
+def test_a_folder_that_can_be_written_is_fine_and_as_it_was(
+    proxy: FaultyProxy, dataflow_jobs: DataflowService, gcs: GcsServer
+) -> None:
+    found = asked(dataflow_jobs)
+
+    assert {what: answer.verdict for what, answer in found.items()} == {
+        "service": Verdict.OK,
+        "temp_location": Verdict.OK,
+    }
+    assert gcs.names() == []
+
+
+def test_what_may_be_written_and_not_removed_is_a_warning_that_names_it(
+    proxy: FaultyProxy, dataflow_jobs: DataflowService, gcs: GcsServer
+) -> None:
+    with proxy.broken(Fault(status=403, on="DELETE")):
+        found = asked(dataflow_jobs)["temp_location"]
+
+    (left,) = gcs.names()
+    assert found.verdict is Verdict.WARN
+    assert f"{FOLDER} can be written" in found.said
+    assert left.rpartition("/")[2] in found.said
+    assert found.remedy
+
+
+def test_a_folder_that_cannot_be_written_is_none(
+    proxy: FaultyProxy, dataflow_jobs: DataflowService, gcs: GcsServer
+) -> None:
+    with proxy.broken(Fault(status=403, on="PUT POST")):
+        found = asked(dataflow_jobs)
+
+    assert found["service"].verdict is Verdict.FAIL
+    assert FOLDER in found["service"].said
+    assert gcs.names() == []
