@@ -35,6 +35,7 @@ from klio_dagster.engine.remote.job import (
 from klio_dagster.errors import ConfigError, RunError, ServiceUnavailableError
 
 _ANSWER_S = 30.0
+_LAST_WORDS_S = 5.0
 _NAME_OPTION = "beam:option:job_name:v1"
 _STATES: Mapping[str, State] = {
     "STOPPED": State.WAITING,
@@ -137,7 +138,8 @@ class PortableJob:
         self._service, self._info, self._server = service, info, server
         self._messages: deque[Message] = deque()
         self._errors: list[str] = []
-        Thread(target=self._listen, daemon=True).start()
+        self._listener = Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     @property
     def info(self) -> JobInfo:
@@ -169,7 +171,8 @@ class PortableJob:
             self._service.Cancel(request, timeout=_ANSWER_S)
 
     def error(self) -> str:
-        """Why it failed."""
+        """Why it failed: what it says ends with it, a moment later than its state is seen."""
+        self._listener.join(_LAST_WORDS_S)
         return reason_of(self._errors)
 
     def bill(self) -> Bill:
