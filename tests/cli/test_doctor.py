@@ -104,6 +104,42 @@ def test_a_project_that_cannot_be_loaded_is_one_line(project):
     assert "no_such_module" in done.err
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ("", "FlinkEngine: it needs job_server_jar or job_endpoint, and not both; set"),
+        ("job_endpoint='there:1', parallelism=0", "parallelism"),
+        ("job_endpoint='there:1', paralelism=8", "paralelism"),
+    ],
+    ids=["fields that do not fit", "a value that is wrong", "a name that is wrong"],
+)
+def test_an_engine_that_is_configured_wrongly_is_one_line(project, fields, said):
+    text = (project.folder / "definitions.py").read_text()
+    engine = f"klio_dagster.FlinkEngine(master='there:8081', {fields})"
+    text = text.replace('store="data"', f'store="data", engine={engine}')
+    project.write("definitions.py", f"import klio_dagster\n{text}")
+
+    done = project.klio("doctor", "--json")
+
+    assert (done.code, done.out) == (2, "")
+    assert len(done.err.splitlines()) == 1
+    assert said in done.err
+
+
+def test_an_engine_elsewhere_that_is_not_there_is_a_failure_with_its_remedy(project):
+    text = (project.folder / "definitions.py").read_text()
+    engine = "klio_dagster.FlinkEngine(master='127.0.0.1:1', job_endpoint='127.0.0.1:1')"
+    text = text.replace('store="data"', f'store="data", engine={engine}')
+    project.write("definitions.py", f"import klio_dagster\n{text}")
+
+    done = project.klio("doctor", "--json")
+
+    (failed,) = found(done, "engine", "service")
+    assert done.code == 1
+    assert failed["said"].startswith("Flink at http://127.0.0.1:1: it does not answer")
+    assert failed["remedy"] == "start it, or mend master"
+
+
 def test_a_dagster_yaml_that_is_wrong_is_one_line(project):
     project.klio("entities", "list")
     project.write(".klio/dagster.yaml", "no_such_setting: 1\n")

@@ -126,6 +126,18 @@ def test_an_old_id_that_another_job_has_by_now_is_not_ours(
     assert Portable(options(service)).find(manifest, "job-001") is None
 
 
+def test_a_job_whose_id_is_known_is_found_by_it(
+    service: ScriptedJobService, manifest: Manifest
+) -> None:
+    service.add("job-001", NAME, states=["RUNNING"])
+    service.add("job-002", NAME, states=["DONE"])
+
+    job = Portable(options(service)).find(manifest, "job-002")
+
+    assert job is not None
+    assert job.info.id == "job-002"
+
+
 def test_a_job_whose_server_ended_with_its_driver_is_none(
     service: ScriptedJobService, manifest: Manifest
 ) -> None:
@@ -167,6 +179,16 @@ def test_what_matters_of_what_it_says_is_passed_on_and_its_errors_are_the_reason
     until(lambda: messages.extend(job.look().messages) or len(messages) >= 2)
 
     assert messages == [Message("slow"), Message(TRACE, is_error=True)]
+    assert job.error() == "KeyError: 'mel'"
+
+
+def test_a_reason_that_comes_a_moment_after_the_end_is_waited_for(
+    service: ScriptedJobService, manifest: Manifest
+) -> None:
+    service.add("ours", NAME, states=["FAILED"], messages=[("ERROR", TRACE)], late_s=0.5)
+    job = found(service, manifest)
+
+    assert job.look().state is State.FAILED
     assert job.error() == "KeyError: 'mel'"
 
 
@@ -261,9 +283,10 @@ def test_a_job_that_fails_before_the_cluster_has_it_says_why(
 ) -> None:
     service.next_job.states = ["STARTING", "FAILED"]
     service.next_job.messages = [("ERROR", "RuntimeError: no jar")]
+    pauses = iter([None] * 20)
 
     with pytest.raises(RunError, match="no job came of it: RuntimeError: no jar"):
-        Flink(flink(cluster, service)).submit(manifest)
+        Flink(flink(cluster, service), pause=lambda _: next(pauses)).submit(manifest)
 
 
 def test_a_job_that_never_comes_to_the_cluster_is_not_waited_for_for_ever(

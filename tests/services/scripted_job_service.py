@@ -1,5 +1,6 @@
 """Beam's Job API that says what a test wants; no job is executed."""
 
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class JobScript:
         states: that it is in, one a question; it stays in the last one.
         when_cancelled: the same from when its end was asked for.
         messages: importance and text of what it says.
+        late_s: so long after it was asked it says that.
     """
 
     id: str
@@ -31,6 +33,7 @@ class JobScript:
     states: list[str] = field(default_factory=lambda: ["RUNNING"])
     when_cancelled: list[str] = field(default_factory=lambda: ["CANCELLING", "CANCELLED"])
     messages: list[tuple[str, str]] = field(default_factory=list)
+    late_s: float = 0.0
 
     def next_state(self) -> str:
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
@@ -94,7 +97,9 @@ class ScriptedJobService(services.JobServiceServicer):
         yield api.JobStateEvent(state=self._job(request, context).states[0])
 
     def GetMessageStream(self, request: Any, context: Any) -> Iterator[Any]:
-        for importance, text in self._job(request, context).messages:
+        job = self._job(request, context)
+        time.sleep(job.late_s)
+        for importance, text in job.messages:
             said = api.JobMessage(importance=f"JOB_MESSAGE_{importance}", message_text=text)
             yield api.JobMessagesResponse(message_response=said)
 
