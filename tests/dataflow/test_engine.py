@@ -52,7 +52,7 @@ def test_a_run_is_computed_by_a_job_that_its_page_names(
     job = only_job(dataflow_jobs)
     run = catalogue.instance.get_run_by_id(ran.run_id)
     assert run is not None
-    assert job.name == f"klio-{ran.run_id}"
+    assert job.name.startswith(f"klio-{ran.run_id}-")
     assert run.tags["klio/job_id"] == job.id
     assert f"/dataflow/jobs/{dataflow_jobs.region}/{job.id}" in run.tags["klio/job_url"]
     said = "\n".join(ran.log)

@@ -5,17 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from klio_dagster.errors import ClaimLostError, ConfigError, EntitiesInFlightError
-from klio_dagster.store.claim import encoded, goes_before
+from klio_dagster.store.claim import goes_before
 from klio_dagster.store.claims import ClaimState, read_claims, remove_claim
 from klio_dagster.store.layout import beat_path, claim_path, work_id_of
 from klio_dagster.store.memory import MemoryStore
-from klio_dagster.store.open_claim import OpenClaim, open_claim
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.processes import started_at
 from klio_dagster.store.store import Store
 
@@ -71,15 +70,6 @@ def _elsewhere(store: MemoryStore, run_id: str) -> None:
     """A claim that another machine holds."""
     open_claim(store, run_id, assets=["mel"])
     _launched_by(store, run_id, host="elsewhere")
-
-
-def _held_in_another_container(store: MemoryStore, run_id: str) -> OpenClaim:
-    """A claim in the hands of its launcher, which is in another container of this name."""
-    claim = open_claim(store, run_id, assets=["mel"]).claim
-    launcher = replace(claim.launcher, machine="another container of this name")
-    theirs = replace(claim, launcher=launcher)
-    store.put(claim_path(run_id), encoded(theirs))
-    return OpenClaim(store, theirs)
 
 
 def _only(states: list[ClaimState]) -> ClaimState:
@@ -199,19 +189,6 @@ def test_a_run_on_another_machine_is_dead_after_a_minute_of_silence(silent_s: in
 
     assert state.is_alive is is_alive
     assert "elsewhere" in state.why
-
-
-def test_a_beat_keeps_a_run_on_another_machine_alive():
-    clock = Clock()
-    store = MemoryStore(clock)
-    held = _held_in_another_container(store, "r1")
-    clock.now += 50
-    held.beat()
-    clock.now += 50
-
-    state = _only(read_claims(store, now=clock()))
-
-    assert state.is_alive
 
 
 def test_age_is_taken_by_the_store_s_clock_not_by_ours():

@@ -90,6 +90,15 @@ def test_a_run_of_another_machine_lives_again_with_its_next_beat(
     assert is_alive(clocks)
 
 
+def test_a_beat_keeps_a_run_on_another_machine_alive(clocks: Clocks) -> None:
+    held = held_elsewhere(clocks.store)
+    clocks.wait(50)
+    held.beat()
+    clocks.wait(50)
+
+    assert is_alive(clocks)
+
+
 def test_a_run_of_another_machine_that_died_is_not_alive_for_an_hour(clocks: Clocks) -> None:
     held_elsewhere(clocks.store)
     clocks.wall -= HOUR

@@ -32,6 +32,7 @@ from klio_dagster.store.receipts import ReceiptTail
 from klio_dagster.store.store import Store
 
 _MOST_DRIVERS = 4
+_TO_SUBMIT_S = 600.0  # a driver loads Beam, stages what workers need, and waits for the service
 _SUBMIT, _ATTACH, _PEEK = "--launched", "--attach", "--peek"  # of the driver
 _FIX = "what is done stays done: mend the cause and run again"
 
@@ -251,7 +252,7 @@ class Following:
             JobLeftError: nobody has heard of the job for too long.
         """
         silent_s = self._clock() - self._started_at
-        if not self._is_named and silent_s > self._options.start_timeout_s:
+        if not self._is_named and silent_s > self._options.start_timeout_s + _TO_SUBMIT_S:
             raise self._left(f"nobody has heard of its job for {silent_s:.0f} s")
 
     def _take(self, frames: FrameReader) -> None:
