@@ -51,6 +51,9 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> MakeEngine:
             case "prism":
                 prism: Prism = request.getfixturevalue("prism")
                 return {"kind": "prism", "job_endpoint": prism.endpoint, "workers": 2, **told}
+            case "portable":
+                prism = request.getfixturevalue("prism")
+                return {"kind": "portable", "job_endpoint": prism.endpoint, "workers": 2, **told}
             case "flink":
                 flink: FlinkCluster = request.getfixturevalue("flink")
                 told |= {"master": flink.master, "parallelism": 2}
@@ -75,7 +78,7 @@ def catalogue(tmp_path: Path) -> Iterator[EngineCatalogue]:
         yield EngineCatalogue(tmp_path, instance, {})
 
 
-ELSEWHERE = ["prism, its own", "prism", "flink", "flink, a job server that runs"]
+ELSEWHERE = ["prism, its own", "prism", "portable", "flink", "flink, a job server that runs"]
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
