@@ -213,16 +213,19 @@ def test_what_a_killed_run_and_messages_left_is_counted(streaming):
     store = store_of(streaming)
     keep(streaming, "one", "two")
     write_batch(store, "renamed", [])
-    opened = open_claim(store, "killed", assets=["size"])
-    claim = json.loads(store.get(claim_path("killed")))
-    claim["launcher"] = {**asdict(opened.claim.launcher), "pid": 2**22 + 1}
-    store.put(claim_path("killed"), json.dumps(claim).encode())
+    for run, engine in (("killed", "local"), ("orphaned", "dataflow")):
+        opened = open_claim(store, run, assets=["size"], engine=engine)
+        claim = json.loads(store.get(claim_path(run)))
+        claim["launcher"] = {**asdict(opened.claim.launcher), "pid": 2**22 + 1}
+        store.put(claim_path(run), json.dumps(claim).encode())
 
     done = streaming.klio("doctor", "--json")
 
     (claims,), (letters,) = found(done, "store", "claims"), found(done, "store", "dead letters")
-    assert (claims["verdict"], claims["figures"]) == ("warn", {"alive": 0, "dead": 1})
+    figures = {"alive": 0, "dead": 2, "orphaned": 1}
+    assert (claims["verdict"], claims["figures"]) == ("warn", figures)
     assert "run killed" in claims["said"]
+    assert "1 job elsewhere may go on" in claims["said"]
     assert "klio run" in claims["remedy"]
     assert letters["figures"] == {"messages": 2}
     (inbox,) = found(done, "store", "inbox")
