@@ -67,16 +67,10 @@ def _launched_by(store: MemoryStore, run_id: str, **fields: object) -> None:
     _change(store, run_id, launcher=launcher | fields)
 
 
-def _elsewhere(store: MemoryStore, run_id: str) -> None:
-    """A claim that another machine holds."""
-    open_claim(store, run_id, assets=["mel"])
-    _launched_by(store, run_id, host="elsewhere")
-
-
-def _held_in_another_container(store: MemoryStore, run_id: str) -> OpenClaim:
-    """A claim in the hands of its launcher, which is in another container of this name."""
+def _elsewhere(store: MemoryStore, run_id: str, **where: str) -> OpenClaim:
+    """A claim of another machine, in the hands of its launcher there."""
     claim = open_claim(store, run_id, assets=["mel"]).claim
-    launcher = replace(claim.launcher, machine="another container of this name")
+    launcher = replace(claim.launcher, **(where or {"host": "elsewhere"}))
     theirs = replace(claim, launcher=launcher)
     store.put(claim_path(run_id), encoded(theirs))
     return OpenClaim(store, theirs)
@@ -204,7 +198,7 @@ def test_a_run_on_another_machine_is_dead_after_a_minute_of_silence(silent_s: in
 def test_a_beat_keeps_a_run_on_another_machine_alive():
     clock = Clock()
     store = MemoryStore(clock)
-    held = _held_in_another_container(store, "r1")
+    held = _elsewhere(store, "r1", machine="another container of this name")
     clock.now += 50
     held.beat()
     clock.now += 50
