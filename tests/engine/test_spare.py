@@ -13,7 +13,7 @@ import pytest
 from klio_dagster.codecs.json import Json
 from klio_dagster.core.asset import EntityAsset
 from klio_dagster.defs.engines import SPARES
-from klio_dagster.engine import launch
+from klio_dagster.engine import local
 from tests.flows import flow_jobs as jobs
 from tests.flows.catalogue import Catalogue, group, opened
 
@@ -69,8 +69,8 @@ def test_the_next_run_takes_the_driver_that_the_last_one_left(
     counted(catalogue, "a")
     wait_for_one(spares)
     taken: list[object] = []
-    take = launch.take
-    monkeypatch.setattr(launch, "take", lambda *of: taken.append(take(*of)) or taken[-1])
+    take = local.take
+    monkeypatch.setattr(local, "take", lambda *of: taken.append(take(*of)) or taken[-1])
 
     assert counted(catalogue, "b", "c") == {"named": 2}
 
@@ -109,7 +109,7 @@ def test_a_taken_driver_that_dies_fails_the_run_and_nothing_else(
     wait_for_one(spares)
     catalogue.register("b")
     assets = group(EntityAsset("named", jobs.named, output=Json()), name="again")
-    before = launch.take
+    before = local.take
 
     def taken_and_killed(*arguments: object):
         driver = before(*arguments)  # pyright: ignore[reportArgumentType]
@@ -118,7 +118,7 @@ def test_a_taken_driver_that_dies_fails_the_run_and_nothing_else(
         return driver
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "take", taken_and_killed)
+        patch.setattr(local, "take", taken_and_killed)
         outcome = catalogue.run(assets, entities=["b"])
 
     assert "the driver ended with code -9" in outcome.error
