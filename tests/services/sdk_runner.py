@@ -39,7 +39,7 @@ class Runner(
 
     def stop(self) -> None:
         """Without a word to the worker."""
-        self._server.stop(0)
+        self._server.stop(0).wait(1)  # or the handler might end first, in an orderly way
         self.hangs_up.set()
 
     def GetProvisionInfo(self, request, context):
