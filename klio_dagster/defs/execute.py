@@ -188,7 +188,9 @@ def _under_claim(run: Run, max_wait_s: float, tells: Telling) -> Summary:
     _carry_out(run, first, summary, passing)
     # Only now, with all own work recorded, for what others hold.
     waiting = first.plan.waiting()
-    settle_orphans(run, waiting, run.claim.others)
+    if any(state.is_orphaned for state in run.claim.others):
+        run.claim.release()  # nobody waits for us while we watch the jobs of others
+        settle_orphans(run, waiting, run.claim.others)
     deadline = time.monotonic() + max_wait_s
     if waiting:
         line = f"waiting for {_holders(run, first)} to finish {len(waiting)} of the entities"

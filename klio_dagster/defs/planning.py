@@ -105,7 +105,10 @@ def _freed(run: Run, waiting: dict[str, tuple[str, ...]], deadline: float) -> Se
         looked_at = time.monotonic()
         _, states = _cleared_away(run)
         # Their launchers have died since we began to wait.
-        tried |= settle_orphans(run, waiting, [s for s in states if s.claim.work_id not in tried])
+        new = [state for state in states if state.claim.work_id not in tried]
+        if seen_to := settle_orphans(run, waiting, new):
+            tried |= seen_to
+            continue  # that may have taken hours, and freed much
         others = _others(run, keys, waiting, states)
         held = {entity for _, entity in others.pairs}
         free = [entity for entity in waiting if entity not in held]

@@ -112,40 +112,66 @@ class Orphan:
             KlioError: the store does not work.
             LedgerError: Dagster's log does not.
         """
-        manifest, options = self._manifest()
-        is_wanted = self._is_wanted(wanted)
-        if manifest is not None and options is not None and not is_wanted:
-            try:
-                state = self._following(manifest, options, _ignore).peek(self._claim.job_id)
-            except KlioError as error:
-                self._warn(error)
+        try:
+            if not self._is_wanted(wanted) and self._goes_on():
                 return
-            if state is not None and not state.has_ended:
-                self._run.context.log.info(f"{self._of()} goes on ({state})")
-                return
-        with settling(self._run.store, self._claim.work_id) as is_ours:
-            adopted = adopt(self._run.store, self._state) if is_ours else None
-        if adopted is None:  # another run was faster
+            adopted = self._adopted()
+        except KlioError as error:
+            self._run.confirm()  # what is wrong with ours ends this run, and nothing else
+            self._warn(error)
+            return
+        if adopted is None:  # another run was faster, or its launcher lives
             return
         with Heartbeat(adopted) as heartbeat:
             try:
-                self._to_its_end(adopted, manifest, options)
+                self._to_its_end(adopted)
                 heartbeat.confirm()
             except LedgerError:
                 raise
             except KlioError as error:
-                self._run.confirm()  # what is wrong with ours ends this run, and nothing else
+                self._run.confirm()
                 self._warn(error)
                 return
             self._run.confirm()
-        with settling(self._run.store, self._claim.work_id) as is_ours:
+        run = self._run
+        with settling(run.store, self._claim.work_id) as is_ours:
             if is_ours:
-                run = self._run
                 clear_one(run.store, run.ledger, run.context.instance, self._state, self._working)
 
-    def _to_its_end(
-        self, adopted: OpenClaim, manifest: Manifest | None, options: RemoteOptions | None
-    ) -> None:
+    def _goes_on(self) -> bool:
+        """Its job has not ended.
+
+        Raises:
+            KlioError: nobody can say.
+        """
+        manifest, options = self._manifest()
+        if manifest is None or options is None:
+            return False
+        state = self._following(manifest, options, _ignore).peek(self._claim.job_id)
+        if state is None or state.has_ended:
+            return False
+        self._run.context.log.info(f"{self._of()} goes on ({state})")
+        return True
+
+    def _adopted(self) -> OpenClaim | None:
+        """Its claim in our hands; None where it is no orphan any more.
+
+        Raises:
+            KlioError: the store does not work.
+        """
+        store = self._run.store
+        with settling(store, self._claim.work_id) as is_ours:
+            # What was read when this run began may be hours old: its launcher may have come back,
+            # and have submitted another job.
+            states = read_claims(store, ours=self._run.work_id) if is_ours else []
+            for state in states:
+                if state.claim.work_id == self._claim.work_id and state.is_orphaned:
+                    self._state, self._claim = state, state.claim
+                    return adopt(store, state)
+        return None
+
+    def _to_its_end(self, adopted: OpenClaim) -> None:
+        manifest, options = self._manifest()
         if manifest is None or options is None:  # it died before it had planned
             return
         line = f"watching {self._of()} to its end"

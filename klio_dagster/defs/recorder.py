@@ -29,7 +29,7 @@ class Recorder:
         confirm: returns if the run may still write.
         then: told of receipts once they are recorded.
         may_repeat: what is computed elsewhere may come twice, from two processes that did not know
-            of each other; the first one counts.
+            of each other. The later one is recorded, for it wrote the output; it counts once.
     """
 
     def __init__(
@@ -56,7 +56,9 @@ class Recorder:
         self._held: list[Receipt] = []
         self._held_since = self._said_at = time.monotonic()
         self._hold_s = _LONGEST_HELD_S
-        self._seen: set[int] | None = set() if may_repeat else None  # hashes: there may be millions
+        # By hashes: there may be millions.
+        self._finished: dict[int, float] | None = {} if may_repeat else None
+        self._again: list[Receipt] = []
 
     def add(self, receipts: Sequence[Receipt]) -> None:
         """Take receipts; they are recorded when there are many, or after some seconds."""
@@ -77,21 +79,26 @@ class Recorder:
             self.flush()
 
     def _news(self, receipts: Sequence[Receipt]) -> Sequence[Receipt]:
-        if self._seen is None:
+        if self._finished is None:
             return receipts
         news: list[Receipt] = []
         for receipt in receipts:
-            if (mark := hash(receipt.pair)) not in self._seen:
-                self._seen.add(mark)
+            mark = hash(receipt.pair)
+            before = self._finished.get(mark)
+            if before is None:
                 news.append(receipt)
+            elif receipt.finished_at > before:
+                self._again.append(receipt)
+            self._finished[mark] = max(receipt.finished_at, before or 0.0)
         return news
 
     def flush(self) -> None:
         """Record what is held."""
-        if self._held:
+        if self._held or self._again:
             self._confirm()
             started = time.monotonic()
-            self._ledger.record(self._run, self._held)
+            self._ledger.record(self._run, [*self._held, *self._again])
+            self._again = []
             self._summary.add(self._held)
             took = time.monotonic() - started
             self._hold_s = max(_LONGEST_HELD_S, _HELD_FOR_A_FLUSH * took)

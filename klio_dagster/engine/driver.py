@@ -47,6 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         manifest = Manifest.from_json(_read(given.manifest))
         options = engine_options(manifest.engine)
+    except KlioError as error:
+        _tell_unread(given.tell, error, has_job=given.attach)
+        sys.stderr.write(f"{error}\n")
+        return _FAILED
+    try:
         if isinstance(options, RemoteOptions):
             from klio_dagster.engine.remote.drive import How, drive
             from klio_dagster.engine.remote.told import teller
@@ -91,6 +96,14 @@ def carry_out(manifest: Manifest, options: LocalOptions) -> None:
         # It says in the first argument which of its steps that was, which helps nobody.
         what = cause.what.partition(" [while running ")[0]
         raise type(cause)(what, cause.where, cause.fix) from None
+
+
+def _tell_unread(pipe: int | None, error: KlioError, *, has_job: bool) -> None:
+    """Without it the launcher would take this driver for killed, its job perhaps submitted."""
+    from klio_dagster.engine.remote.told import Ending, Kind, teller
+
+    kind = Kind.LEFT if has_job else Kind.OVER
+    teller(pipe)(Ending(error.what, error.where, error.fix, kind))
 
 
 def _read(head: str) -> bytes:

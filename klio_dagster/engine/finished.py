@@ -26,6 +26,7 @@ class Finished:
 
     def __init__(self, store: Store, manifest: Manifest, clock: Callable[[], float]) -> None:
         self._manifest, self._clock = manifest, clock
+        self._assets = {part.key for part in manifest.chain if not part.is_step}
         self._tail = ReceiptTail(store, manifest.run)
         self._by_entity: dict[str, list[Receipt]] = {}
         self._lock = Lock()
@@ -40,6 +41,8 @@ class Finished:
         with self._lock:
             for receipts in self._tail.new():
                 for receipt in receipts:
+                    if receipt.asset not in self._assets:  # of an earlier job of the work
+                        continue
                     self._by_entity.setdefault(receipt.entity, []).append(_slim(receipt))
 
     def left_of(self, task: Task) -> tuple[Sequence[Task], Sequence[Receipt]]:

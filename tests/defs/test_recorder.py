@@ -10,8 +10,8 @@ from klio_dagster.defs.recorder import Recorder
 from klio_dagster.engine.progress import Progress
 
 
-def receipt(entity: str) -> Receipt:
-    return Receipt(run="r1", entity=entity, asset="mel", finished_at=1.0)
+def receipt(entity: str, at: float = 1.0) -> Receipt:
+    return Receipt(run="r1", entity=entity, asset="mel", finished_at=at)
 
 
 class Taken:
@@ -60,3 +60,15 @@ def test_what_two_processes_computed_counts_once_and_hides_nothing_that_is_missi
     assert [each.entity for each in taken.receipts] == ["a", "b"]
     assert taken.counted == taken.receipts
     assert progress.left == 1
+
+
+def test_whoever_wrote_the_output_last_is_in_the_ledger() -> None:
+    taken, progress = Taken(), Progress(1, clock=lambda: 0.0)
+    takes = recorder(taken, progress, may_repeat=True)
+
+    for at in (1.0, 3.0, 2.0):
+        takes.add([receipt("a", at)])
+        takes.flush()
+
+    assert [each.finished_at for each in taken.receipts] == [1.0, 3.0]
+    assert [each.finished_at for each in taken.counted] == [1.0]

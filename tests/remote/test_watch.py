@@ -3,7 +3,7 @@
 import pytest
 
 from klio_dagster.engine.options import FlinkOptions
-from klio_dagster.engine.remote.job import Bill, Message, State
+from klio_dagster.engine.remote.job import Bill, Look, Message, State
 from klio_dagster.engine.remote.told import Change, Told
 from klio_dagster.engine.remote.watch import Orders, Watch
 from klio_dagster.errors import (
@@ -128,6 +128,19 @@ def test_a_refusal_in_between_ends_no_job() -> None:
     job = ScriptedJob(at(State.RUNNING), quota, expired, at(State.DONE))
 
     assert watched(job)[1] is None
+
+
+def test_a_job_that_waits_for_slots_again_has_started_long_ago() -> None:
+    waits = Look(State.WAITING, "RUNNING")
+    runs = Look(State.RUNNING, "RUNNING")
+    job = ScriptedJob(*[runs] * 100, waits, waits, runs, at(State.DONE))
+
+    told, error = watched(job)
+
+    assert (error, job.cancels) == (None, 0)
+    assert [each.state for each in told if isinstance(each, Change)] == [
+        State.RUNNING, State.WAITING, State.RUNNING, State.DONE,
+    ]  # fmt: skip
 
 
 def test_who_may_not_cancel_is_not_told_that_it_has_ended() -> None:

@@ -73,15 +73,22 @@ class Flink:
             RunError: no job came of it.
             ServiceUnavailableError: it did not answer.
         """
-        strategy = self._rest.restart_strategy()  # asked first: a cluster that is not there says so
+        # Asked first: what is not there says so, and nothing is in doubt.
+        strategy = self._rest.restart_strategy()
         server, endpoint = None, self._options.job_endpoint
-        if not endpoint:
+        if endpoint:
+            named(service_at(endpoint), "", "flink")
+        else:
             server = flink_server(self._options.job_server_jar, self._rest.url)
             endpoint = server.endpoint
         try:
             service, job_id = submitted(manifest, self._more(), endpoint)
             told = PortableJob(service, JobInfo(engine="flink", id=job_id, name=""), None)
             found = self._shown(manifest, told)
+        except ServiceUnavailableError as error:
+            if server is not None:  # what it has not sent it never will
+                raise
+            raise self._doubt(error.what) from error
         finally:
             # The cluster has the job, or never will: its server has nothing more to do.
             if server is not None:
@@ -147,18 +154,21 @@ class Flink:
         said = "the job has not come to the cluster"
         while self._clock() < until:
             try:
-                if named := self._rest.named(job_name(manifest)):
-                    return named[0]["jid"]
+                if jobs := self._rest.named(job_name(manifest)):
+                    return jobs[0]["jid"]
                 look = told.look()
+            except (ServiceUnavailableError, RunError) as error:  # it has the job already, perhaps
+                said = error.what
+            else:
                 if look.state.has_ended:
                     what = f"no job came of it: {told.error() or look.shown}"
                     raise RunError(what, where, "mend it")
-            except ServiceUnavailableError as error:  # it has the job already, perhaps
-                said = error.what
             self._pause(_POLL_S)
-        raise JobLeftError(
-            f"{said}, for {_TO_SHOW_S:g} s", where, "run again: the next run finds it if it came"
-        )
+        raise self._doubt(f"{said}, for {_TO_SHOW_S:g} s")
+
+    def _doubt(self, said: str) -> JobLeftError:
+        where = f"engine 'flink', {self._rest.url}"
+        return JobLeftError(said, where, "run again: the next run finds the job if it came")
 
     def _info(self, manifest: Manifest, job_id: str) -> JobInfo:
         url = f"{self._rest.url}/#/job/{job_id}/overview"

@@ -57,7 +57,7 @@ def drive(
         else:
             job = _found(service, manifest, job_id)
         held.append(job)
-        watch = Watch(job, options, orders, tell)
+        watch = Watch(job, options, orders, tell, has_started=job_id is not None)
         if how is How.LOOK:
             watch.look()
         else:

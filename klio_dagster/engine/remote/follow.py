@@ -121,6 +121,7 @@ class Following:
             ConfigError: the engine's options are wrong, or the service refuses the job.
             JobLeftError: it may go on, and is not watched any more.
             KlioError: as `on_receipts` raised it.
+            NoJobError: the service knows of no job.
             RunError: the job ended before every task had its receipts.
         """
         code, is_new = 0, how == _SUBMIT
@@ -134,7 +135,8 @@ class Following:
         if self._ending is not None:
             if self._ending.kind is Kind.NO_JOB and is_new:
                 # Its first driver died: whether it had submitted it nobody knows for a while.
-                raise self._left("its driver died, and its service knows of no job yet")
+                said = "its driver died, and its service knows of no job yet"
+                raise self._left(self._ending.what if self._is_named else said)
             _raise(self._ending)
         raise JobLeftError(
             f"its driver died {_MOST_DRIVERS} times, the last time with code {code}",
@@ -230,7 +232,7 @@ class Following:
             if self._clock() > until:
                 raise self._left("its job has not ended though it was cancelled")
         self._take(frames)
-        is_over = self._ending is not None and not self._ending.may_go_on
+        is_over = self._ending is not None and self._ending.kind in {Kind.OVER, Kind.CONFIG}
         if not (self._state.has_ended or is_over):
             raise self._left("nobody says that its job has ended")
         for receipts in self._tail.new() if self._tail else ():

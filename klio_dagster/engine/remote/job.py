@@ -178,7 +178,8 @@ class Service(Protocol):
 
         Raises:
             ConfigError: the engine's options are wrong.
-            ServiceUnavailableError: the service did not answer.
+            RunError: the service refuses.
+            ServiceUnavailableError: it did not answer.
         """
         ...
 

@@ -58,7 +58,7 @@ class Ending:
     @property
     def may_go_on(self) -> bool:
         """Nobody knows that the job has ended."""
-        return self.kind == Kind.LEFT
+        return self.kind is Kind.LEFT
 
 
 Told = JobInfo | Change | Message | Bill | Ending

@@ -66,6 +66,7 @@ class Watch:
         options: of its engine.
         orders: of the launcher.
         tell: takes what there is to say of the job.
+        has_started: it was seen at work before.
         clock: monotonic, seconds.
     """
 
@@ -75,11 +76,15 @@ class Watch:
         options: RemoteOptions,
         orders: Orders,
         tell: Tell,
+        *,
+        has_started: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._job, self._options, self._orders, self._tell = job, options, orders, tell
         self._clock = clock
-        self._shown = ""
+        self._shown: tuple[State | None, str] = None, ""
+        self._has_started = has_started
+        self._began = clock()
         self._cancelled_at: float | None = None
         self._asked_at = float("-inf")
         self._refused = ""
@@ -105,7 +110,7 @@ class Watch:
             RunError: it failed, was cancelled, or never started.
         """
         self._tell(self._job.info)
-        began = answered = self._clock()
+        answered = self._began = self._clock()
         poll_s = _FIRST_POLL_S
         while True:
             try:
@@ -114,10 +119,7 @@ class Watch:
                 answered = self._clock()
                 if look.state.has_ended:
                     break
-                if look.state is State.WAITING and answered - began > self._options.start_timeout_s:
-                    self._orders.cancel(f"it did not start in {self._options.start_timeout_s:g} s")
-                if self._orders.why:
-                    self._cancel()
+                self._end_if_asked_for()
             except (JobLeftError, NoJobError):
                 raise
             except KlioError as error:
@@ -130,11 +132,25 @@ class Watch:
             self._tell(bill)
         self._conclude(look)
 
+    def _end_if_asked_for(self) -> None:
+        """Order the job's end where somebody wants that, or where it never started.
+
+        Raises:
+            JobLeftError: it has not ended for too long.
+        """
+        within_s = self._options.start_timeout_s
+        if not self._has_started and self._clock() - self._began > within_s:
+            self._orders.cancel(f"it did not start in {within_s:g} s")
+        if self._orders.why:
+            self._cancel()
+
     def _take(self, look: Look) -> None:
         for message in look.messages:
             self._tell(message)
-        if look.shown != self._shown:
-            self._shown = look.shown
+        # Flink says RUNNING of one that waits for slots again, after it had started, too.
+        self._has_started = self._has_started or look.state is not State.WAITING
+        if (look.state, look.shown) != self._shown:
+            self._shown = look.state, look.shown
             self._tell(Change(look.state, look.shown))
 
     def _cancel(self) -> None:
