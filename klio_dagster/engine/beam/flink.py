@@ -118,7 +118,7 @@ class Flink:
             RunError: it refuses, or the job server does not listen.
             ServiceUnavailableError: it does not answer.
         """
-        told = self._rest.ask("/overview") or {}
+        told = self._rest.always("/overview")
         slots, free = int(told.get("slots-total", 0)), int(told.get("slots-available", 0))
         wanted = self._options.parallelism
         said = f"Flink {told.get('flink-version')}, {slots} slots, {free} of them free"
