@@ -61,16 +61,17 @@ def settle_orphans(
         KlioError: the claim of this run is lost, or the ledger or the store do not work.
     """
     wanted = {(run.group.keys[name], entity) for entity, names in waiting.items() for name in names}
-    if not any(state.is_orphaned for state in states):
+    asked = {state.claim.work_id for state in states if state.is_orphaned}
+    if not asked:
         return frozenset()
     # Anew: what was seen when this run began may be hours old, and a launcher beat again.
     now = read_claims(run.store, ours=run.work_id)
     alive = {state.claim.run_id for state in now if not state.is_orphaned and state.is_alive}
     working = {run.context.run.run_id, *alive}
-    orphans = [Orphan(run, state, working) for state in now if state.is_orphaned]
-    for orphan in orphans:
-        orphan.settle(wanted)
-    return frozenset(orphan.work_id for orphan in orphans)
+    for state in now:
+        if state.is_orphaned and state.claim.work_id in asked:
+            Orphan(run, state, working).settle(wanted)
+    return frozenset(asked)
 
 
 class Orphan:
@@ -95,11 +96,6 @@ class Orphan:
         self._identity = RunIdentity.of_run(run.context.instance, self._claim.run_id)
         self._held: list[Receipt] = []
         self._held_since = 0.0
-
-    @property
-    def work_id(self) -> str:
-        """Names the claim."""
-        return self._claim.work_id
 
     def settle(self, wanted: Collection[tuple[str, str]]) -> None:
         """Record what its job has finished, if that has ended or is waited for.
