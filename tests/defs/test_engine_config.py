@@ -123,9 +123,10 @@ JAR = "/opt/job-server.jar"
         (FlinkEngine, {"environment": "external"}, "'external' needs worker", "address"),
         (DataflowEngine, {"region": ""}, "it is empty", "set the region"),
         (DataflowEngine, {"project": ""}, "it is empty", "set the project"),
-        (DataflowEngine, {"temp_location": "s3://b/t"}, "'s3://b/t' is no bucket", "gs://"),
-        (DataflowEngine, {"temp_location": "gs://"}, "'gs://' is no bucket", "gs://"),
-        (DataflowEngine, {"staging_location": "/tmp/s"}, "'/tmp/s' is no bucket", "gs://"),
+        (DataflowEngine, {"temp_location": "s3://b/t"}, "'s3://b/t' is no folder", "gs://"),
+        (DataflowEngine, {"temp_location": "gs://"}, "'gs://' is no folder", "gs://"),
+        (DataflowEngine, {"temp_location": "gs://b"}, "'gs://b' is no folder", "gs://"),
+        (DataflowEngine, {"staging_location": "/tmp/s"}, "'/tmp/s' is no folder", "gs://"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
 )
