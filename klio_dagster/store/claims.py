@@ -18,6 +18,7 @@ from klio_dagster.store.layout import OPEN_PREFIX, beat_path, claim_path
 from klio_dagster.store.objects import ObjectInfo, ObjectStore
 
 DEAD_AFTER_S = 60.0
+_WHOLE_SECONDS_S = 1.0  # a listing has fractions that an answer's header has not
 
 _CLAIM_FILE = claim_path("x").rpartition("/")[2]
 
@@ -149,7 +150,8 @@ def _by_store_s(store: ObjectStore, touched: list[ObjectInfo], clock: Clock) -> 
     # A store that answers slowly makes what was listed old while its run beats on.
     for each in touched:
         with suppress(ObjectNotFoundError):
-            if store.head(each.path).modified != each.modified:  # since then, however long ago
+            since_s = (store.head(each.path).modified - each.modified).total_seconds()
+            if since_s > _WHOLE_SECONDS_S:  # it was written again, however long that took to ask
                 return 0.0
     return age_s
 

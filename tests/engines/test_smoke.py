@@ -31,7 +31,7 @@ def test_flink_with_a_job_server_that_was_there(flink, job_server, tiny_pipeline
     found = written(tmp_path)
     assert sorted(said["element"] for said in found) == list(range(COUNT))
     assert flink.rest.jobs("smoke, one job server")[0]["state"] == "FINISHED"
-    assert {"jobmanager", "taskmanager-0"} < set(flink.memory())
+    assert {"jobmanager", *(each.name for each in flink.task_managers)} < set(flink.memory())
 
 
 def test_prism_that_was_there(prism, tiny_pipeline, tmp_path):
