@@ -11,16 +11,7 @@ from klio_dagster.store.heartbeat import Confirmation
 from klio_dagster.store.layout import claim_path
 from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.open_claim import OpenClaim, adopt, open_claim
-
-
-class Clock:
-    """Only moves when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.store.told_clock import Clock
 
 
 @pytest.fixture

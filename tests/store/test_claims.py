@@ -17,6 +17,7 @@ from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.processes import started_at
 from klio_dagster.store.store import Store
+from tests.store.told_clock import Clock
 
 HOLD = """
 import sys
@@ -26,16 +27,6 @@ open_claim(Store.open(sys.argv[1]), "r1", assets=["mel"])
 print("held", flush=True)
 sys.stdin.read()
 """
-
-
-class Clock:
-    """A clock that only moves when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

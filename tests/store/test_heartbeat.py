@@ -2,7 +2,6 @@
 
 import threading
 import time
-from dataclasses import dataclass
 
 import pytest
 
@@ -12,16 +11,7 @@ from klio_dagster.store.confirmed import ConfirmedStore
 from klio_dagster.store.heartbeat import Confirmation, Heartbeat
 from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.open_claim import open_claim
-
-
-@dataclass
-class Clock:
-    """Moves when told to; the store's and the process's."""
-
-    now: float = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.store.told_clock import Clock
 
 
 @pytest.fixture
