@@ -24,6 +24,8 @@ def common(function: Command) -> Command:
         meta["debug"] = debug or meta.get("debug", False)
         return function(*args, **options)
 
+    # click shows the docstring as the command's help: what the function raises is for its readers.
+    command.__doc__ = (function.__doc__ or "").partition("\n    Raises:")[0]
     return command
 
 

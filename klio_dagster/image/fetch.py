@@ -3,8 +3,9 @@
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from zipfile import is_zipfile
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
@@ -32,7 +33,7 @@ def fetch(pins: Mapping[str, str], folder: Path, machine: str) -> int:
     Raises:
         ConfigError: a library has no wheel for that machine, or pip failed.
     """
-    there = {named(path) for path in folder.iterdir() if is_for_this_python(path)}
+    there = {named(path) for path in _whole_wheels(folder)}
     missing = [
         f"{name}=={version}" for name, version in pins.items() if (name, version) not in there
     ]
@@ -72,6 +73,17 @@ def is_for_this_python(path: Path) -> bool:
         tag.interpreter in {own, "py3", f"py3{sys.version_info.minor}"} or tag.abi == "abi3"
         for tag in tags
     )
+
+
+def _whole_wheels(folder: Path) -> Iterator[Path]:
+    """The wheels for this Python; those that were cut off are removed: pip keeps what it finds."""
+    for path in folder.iterdir():
+        if not is_for_this_python(path):
+            continue
+        if is_zipfile(path):  # a zip file's table of contents stands at its end
+            yield path
+        else:
+            path.unlink()
 
 
 def _build(pin: str, folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from klio_dagster.core.letter import Asked
+from klio_dagster.core.wording import counted
 from klio_dagster.errors import KlioError
 from klio_dagster.streaming.intake import Taken
 
@@ -81,7 +82,7 @@ class Report:
             *([f"passed on {self.passed_on:,}"] if self.passed_on else []),
             f"runs requested {self.requested:,}",
             f"inbox {self.depth:,}",
-            *([f"outbox {self.outbox:,} files"] if self.outbox else []),
+            *([f"outbox {counted(self.outbox, 'file')}"] if self.outbox else []),
         ]
         if self.oldest is not None:
             parts.append(f"oldest message {max(0.0, time.time() - self.oldest):.0f} s")

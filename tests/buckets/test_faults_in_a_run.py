@@ -38,8 +38,9 @@ def assert_nothing_is_torn_or_lost(catalogue: BucketCatalogue, direct: Store, na
         Fault(on="GET", bytes_per_s=20, where="tracks/track-0001"),
         Fault(on="PUT", is_lost=True, every=2, where="mel/|receipts/"),
         Fault(on="GET", delay_s=3.0, times=2, where="tracks/"),
+        Fault(on="GET", cut_at=90, every=2, where="list-type=2"),
     ],
-    ids=["429", "500", "503", "cut", "slow", "lost answers", "late"],
+    ids=["429", "500", "503", "cut", "slow", "lost answers", "late", "lost pages"],
 )
 def test_a_run_gets_over_what_passes(
     catalogue: BucketCatalogue, direct: Store, proxy: FaultyProxy, fault: Fault
@@ -77,8 +78,9 @@ def test_a_recording_that_cannot_be_read_fails_alone_and_says_why(
         (Fault(status=401, on="PUT", where="/receipts/"), "401"),
         (Fault(status=503, on="PUT", where="/receipts/"), "503"),
         (Fault(status=500, on="GET", where="manifest"), "500"),
+        (Fault(status=500, on="GET", where="list-type=2.*_klio/open"), "500"),
     ],
-    ids=["outputs closed", "receipts closed", "receipts down", "manifest down"],
+    ids=["outputs closed", "receipts closed", "receipts down", "manifest down", "no pages"],
 )
 def test_a_run_that_cannot_go_on_ends_with_one_line_and_the_next_one_goes_on(
     catalogue: BucketCatalogue, direct: Store, proxy: FaultyProxy, fault: Fault, said: str

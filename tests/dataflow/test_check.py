@@ -27,13 +27,13 @@ def proxy(
         yield proxy
 
 
-def asked(service: DataflowService) -> Mapping[str, Answer]:
+def asked(service: DataflowService, **more: str) -> Mapping[str, Answer]:
     engine = {
         "kind": "dataflow",
         "project": PROJECT,
         "region": REGION,
         "endpoint": service.endpoint,
-        "pipeline_options": {"temp_location": FOLDER},
+        "pipeline_options": {"temp_location": FOLDER, **more},
     }
     return {answer.what: answer for answer in answers(json.dumps(engine))}
 
@@ -69,6 +69,17 @@ def test_a_folder_that_cannot_be_written_is_none(
     with proxy.broken(Fault(status=403, on="PUT POST")):
         found = asked(dataflow_jobs)
 
-    assert found["service"].verdict is Verdict.FAIL
-    assert FOLDER in found["service"].said
+    assert found["service"].verdict is Verdict.OK, "it is the folder that is closed"
+    assert found["temp_location"].verdict is Verdict.FAIL
+    assert FOLDER in found["temp_location"].said
     assert gcs.names() == []
+
+
+def test_an_option_that_beam_does_not_know_is_a_warning_with_the_one_that_was_meant(
+    proxy: FaultyProxy, dataflow_jobs: DataflowService
+) -> None:
+    found = asked(dataflow_jobs, wroker_zone="europe-west4-a")["pipeline_options"]
+
+    assert found.verdict is Verdict.WARN
+    assert "'wroker_zone'" in found.said
+    assert found.remedy == "did you mean 'worker_zone'?"

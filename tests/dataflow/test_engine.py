@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -124,24 +126,27 @@ def test_a_service_that_does_not_answer_for_a_while_costs_nothing(
     assert ran.counts("materialized") == both(3)
 
 
+def fill_with_slow_ones(catalogue: DataflowCatalogue, entities: int) -> list[str]:
+    """So many recordings, each of which takes its time."""
+    names = catalogue.fill(entities)
+    for name in names:
+        catalogue.put(f"tracks/{name}.txt", b"slow")
+    return names
+
+
+@contextmanager
 def launched(
     catalogue: DataflowCatalogue, gcs: GcsServer, service: DataflowService, tmp_path: Path
-) -> "subprocess.Popen[bytes]":
-    """A run in a process of its own."""
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """A run in a process of its own, whose job has finished something; killed after the block."""
     command = [sys.executable, "-m", "tests.dataflow.dataflow_catalogue"]
     told = [str(tmp_path), gcs.url, service.endpoint, catalogue.bucket.url]
-    return subprocess.Popen([*command, *told])
-
-
-def killed_launcher(
-    catalogue: DataflowCatalogue, gcs: GcsServer, service: DataflowService, tmp_path: Path
-) -> None:
-    """A run whose launcher is killed as soon as its job has finished something."""
-    launcher = launched(catalogue, gcs, service, tmp_path)
+    launcher = subprocess.Popen([*command, *told])
     try:
         wait_until(lambda: any("receipts" in name for name in gcs.names()))
+        yield launcher
     finally:
-        os.kill(launcher.pid, signal.SIGKILL)
+        launcher.kill()
         launcher.wait()
 
 
@@ -149,10 +154,9 @@ def killed_launcher(
 def test_a_job_whose_launcher_died_is_found_watched_and_recorded_by_the_next_run(
     catalogue: DataflowCatalogue, dataflow_jobs: DataflowService, gcs: GcsServer, tmp_path: Path
 ) -> None:
-    names = catalogue.fill(12)
-    for name in names:
-        catalogue.put(f"tracks/{name}.txt", b"slow")
-    killed_launcher(catalogue, gcs, dataflow_jobs, tmp_path)
+    names = fill_with_slow_ones(catalogue, 12)
+    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
+        launcher.kill()
     (dead,) = catalogue.claims()
 
     ran = catalogue.run(recordings())
@@ -180,10 +184,9 @@ def test_a_job_that_the_service_does_not_know_is_waited_for_until_nobody_writes_
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = catalogue.fill(12)
-    for name in names:
-        catalogue.put(f"tracks/{name}.txt", b"slow")
-    killed_launcher(catalogue, gcs, dataflow_jobs, tmp_path)
+    names = fill_with_slow_ones(catalogue, 12)
+    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
+        launcher.kill()
     (dead,) = catalogue.claims()
     dataflow_jobs.forget()
     paused: list[tuple[float, bool]] = []
@@ -206,10 +209,9 @@ def test_a_job_that_the_service_does_not_know_is_waited_for_until_nobody_writes_
 def test_a_job_that_nobody_waits_for_goes_on_and_is_recorded_once_it_has_ended(
     catalogue: DataflowCatalogue, dataflow_jobs: DataflowService, gcs: GcsServer, tmp_path: Path
 ) -> None:
-    names = catalogue.fill(12)
-    for name in names:
-        catalogue.put(f"tracks/{name}.txt", b"slow")
-    killed_launcher(catalogue, gcs, dataflow_jobs, tmp_path)
+    names = fill_with_slow_ones(catalogue, 12)
+    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
+        launcher.kill()
     catalogue.put("tracks/new.txt", b"new")
     catalogue.register("new")
 
@@ -226,17 +228,10 @@ def test_a_job_that_nobody_waits_for_goes_on_and_is_recorded_once_it_has_ended(
 def test_an_interrupted_run_has_its_job_cancelled_and_waits_for_that(
     catalogue: DataflowCatalogue, dataflow_jobs: DataflowService, gcs: GcsServer, tmp_path: Path
 ) -> None:
-    names = catalogue.fill(40)
-    for name in names:
-        catalogue.put(f"tracks/{name}.txt", b"slow")
-    launcher = launched(catalogue, gcs, dataflow_jobs, tmp_path)
-    try:
-        wait_until(lambda: any("receipts" in name for name in gcs.names()))
+    fill_with_slow_ones(catalogue, 40)
+    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
         os.kill(launcher.pid, signal.SIGINT)
         launcher.wait(60)
-    finally:
-        launcher.kill()
-        launcher.wait()
 
     job = only_job(dataflow_jobs)
     assert job.state == "JOB_STATE_CANCELLED"
@@ -249,12 +244,8 @@ def test_an_interrupted_run_has_its_job_cancelled_and_waits_for_that(
 def test_a_driver_that_is_killed_is_replaced_and_its_job_not_submitted_again(
     catalogue: DataflowCatalogue, dataflow_jobs: DataflowService, gcs: GcsServer, tmp_path: Path
 ) -> None:
-    names = catalogue.fill(12)
-    for name in names:
-        catalogue.put(f"tracks/{name}.txt", b"slow")
-    launcher = launched(catalogue, gcs, dataflow_jobs, tmp_path)
-    try:
-        wait_until(lambda: any("receipts" in name for name in gcs.names()))
+    names = fill_with_slow_ones(catalogue, 12)
+    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
         drivers = [
             process
             for process in psutil.Process(launcher.pid).children()
@@ -262,9 +253,6 @@ def test_a_driver_that_is_killed_is_replaced_and_its_job_not_submitted_again(
         ]
         drivers[0].kill()
         launcher.wait(120)
-    finally:
-        launcher.kill()
-        launcher.wait()
 
     assert only_job(dataflow_jobs).state == "JOB_STATE_DONE"
     assert catalogue.materialized("length") == set(names)

@@ -70,6 +70,16 @@ def test_the_wheel_that_brings_its_c_library_is_taken_before_the_one_that_does_n
     ]
 
 
+def test_a_wheel_that_was_cut_off_is_fetched_again(index, wheels):
+    offer(index, "sound", "py3-none-any")
+    whole = (index / "sound-1.0-py3-none-any.whl").read_bytes()
+    cut = wheels / "sound-1.0-py3-none-any.whl"
+    cut.write_bytes(whole[:-30])
+
+    assert fetch({"sound": "1.0"}, wheels, "x86_64") == 1
+    assert cut.read_bytes() == whole
+
+
 def test_what_is_there_is_not_fetched_again(index, wheels):
     offer(index, "sound", "py3-none-any")
     offer(index, "more", "py3-none-any")
@@ -81,8 +91,8 @@ def test_what_is_there_is_not_fetched_again(index, wheels):
 
 
 def test_a_wheel_for_another_python_is_not_taken_for_the_right_one(index, wheels):
-    (wheels / "sound-1.0-cp39-cp39-manylinux_2_28_x86_64.whl").touch()
-    (wheels / "stable-1.0-cp39-abi3-manylinux_2_28_x86_64.whl").touch()
+    offer(wheels, "sound", "cp39-cp39-manylinux_2_28_x86_64")
+    offer(wheels, "stable", "cp39-abi3-manylinux_2_28_x86_64")
     offer(index, "sound", "py3-none-any")
 
     assert fetch({"sound": "1.0", "stable": "1.0"}, wheels, "x86_64") == 1

@@ -67,8 +67,15 @@ def test_a_process_that_fails_is_told_with_its_last_line():
 
 
 def test_a_process_that_takes_too_long_is_ended():
-    with pytest.raises(children.ChildFailedError, match=r"longer than 0\.5 s"):
+    with pytest.raises(children.ChildTooSlowError, match=r"longer than 0\.5 s"):
         children.child(["-c", "import time; time.sleep(60)"], 0.5)
+
+
+def test_a_worker_that_starts_too_slowly_is_no_reason_to_install_anything():
+    found = findings(replace(LOCAL, within_s=0.001))
+
+    assert of(found, "worker").verdict is Verdict.FAIL
+    assert "keeps this machine busy" in of(found, "worker").remedy
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,21 @@ def test_workers_of_an_image_are_named(here: None, service: ScriptedJobService) 
     assert of(findings(told), "worker").said == "docker: registry/klio:1"
 
 
+def test_an_option_that_neither_beam_nor_the_service_knows_is_a_warning(
+    here: None, service: ScriptedJobService
+) -> None:
+    service.reads = ["slots_of_mine"]
+    given = {"slots_of_mine": 3, "sdk_worker_paralelism": 2}
+
+    found = findings(portable(service.endpoint, pipeline_options=given))
+
+    warned = of(found, "pipeline_options")
+    assert warned.verdict is Verdict.WARN
+    assert warned.said == "Beam knows no option 'sdk_worker_paralelism'"
+    assert warned.remedy == "did you mean 'sdk_worker_parallelism'?"
+    assert verdicts(found)["worker"] == "ok"
+
+
 def test_a_job_service_that_answers_is_fine(here: None, service: ScriptedJobService) -> None:
     found = findings(portable(service.endpoint))
 

@@ -23,9 +23,17 @@ LISTENS = """
 import subprocess, sys
 from concurrent import futures
 import grpc
+from apache_beam.portability.api import beam_job_api_pb2 as api
+from apache_beam.portability.api import beam_job_api_pb2_grpc as services
+class Service(services.JobServiceServicer):
+    def GetJobs(self, request, context):
+        return api.GetJobsResponse()
+    def DescribePipelineOptions(self, request, context):
+        return api.DescribePipelineOptionsResponse()
 subprocess.Popen(["sleep", "100"])
 print("ready on", sys.argv[1], "in", sys.argv[2], flush=True)
 server = grpc.server(futures.ThreadPoolExecutor(1))
+services.add_JobServiceServicer_to_server(Service(), server)
 assert server.add_insecure_port("127.0.0.1:" + sys.argv[1])
 server.start()
 server.wait_for_termination()

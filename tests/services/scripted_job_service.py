@@ -42,8 +42,8 @@ class JobScript:
 class ScriptedJobService(services.JobServiceServicer):
     """A job service, as a context.
 
-    A method of `refused` is answered with that status. `next_job` is what becomes of the pipeline
-    that is submitted next.
+    A method of `refused` is answered with that status. It `reads` options of those names.
+    `next_job` is what becomes of the pipeline that is submitted next.
     """
 
     def __init__(self) -> None:
@@ -51,6 +51,7 @@ class ScriptedJobService(services.JobServiceServicer):
         self.next_job = JobScript("submitted-1", "")
         self.asked: list[str] = []
         self.given: dict[str, Any] = {}
+        self.reads: list[str] = []
         self.refused: dict[str, tuple[grpc.StatusCode, str]] = {}
         self._server = grpc.server(futures.ThreadPoolExecutor(8))
         services.add_JobServiceServicer_to_server(self, self._server)
@@ -72,7 +73,8 @@ class ScriptedJobService(services.JobServiceServicer):
 
     def DescribePipelineOptions(self, request: Any, context: Any) -> Any:
         self._asked("DescribePipelineOptions", context)
-        return api.DescribePipelineOptionsResponse()
+        options = [api.PipelineOptionDescriptor(name=name) for name in self.reads]
+        return api.DescribePipelineOptionsResponse(options=options)
 
     def Prepare(self, request: Any, context: Any) -> Any:
         self._asked("Prepare", context)

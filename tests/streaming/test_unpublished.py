@@ -222,7 +222,7 @@ def test_a_tick_says_what_it_passed_on_and_what_is_left(
     team.follow()
     with pytest.raises(PubSubError):
         team.tick()
-    assert "outbox 1 files" in capfd.readouterr().err
+    assert "outbox 1 file," in capfd.readouterr().err
     topic_is_back(team)
 
     said = str(team.evaluate().skip_reason)

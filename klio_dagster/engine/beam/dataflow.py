@@ -24,6 +24,7 @@ from klio_dagster.engine.beam.dataflow_client import (
     told_errors,
     where_of,
 )
+from klio_dagster.engine.beam.option_names import unknown_options
 from klio_dagster.engine.beam.pipeline import build
 from klio_dagster.engine.beam.reason import reason_of
 from klio_dagster.engine.opened import opened_store
@@ -112,23 +113,15 @@ class Dataflow:
         """Whether the service lets us in, and what is staged can be written.
 
         Raises:
-            ConfigError: it does not know us, or the bucket is closed to us.
+            ConfigError: it does not know us.
             ServiceUnavailableError: it does not answer.
-            StoreUnavailableError: the bucket does not.
         """
         self._client.named("klio-doctor")
         yield Answer("service", f"{where_of(self._options)} answers")
+        yield from unknown_options(self._options.pipeline_options)
         folder = str(self._options.pipeline_options.get("temp_location", ""))
         if folder:
-            store, trial = opened_store(folder), f"klio-doctor-{uuid4().hex}"
-            store.put(trial, b"")
-            try:
-                store.delete(trial)
-            except KlioError as error:
-                said = f"{folder} can be written, but {trial} not removed: {error.what}"
-                yield Answer("temp_location", said, Verdict.WARN, error.fix)
-            else:
-                yield Answer("temp_location", f"{folder} can be written")
+            yield _written(folder)
 
     def _named(self, name: str) -> str | None:
         jobs = self._client.named(name)
@@ -246,6 +239,23 @@ class DataflowJob:
                 self._errors.append(each.message_text)
             found.append(Message(each.message_text, is_error))
         return found
+
+
+def _written(folder: str) -> Answer:
+    """Whether a folder takes what is staged, and lets go of it."""
+    trial = f"klio-doctor-{uuid4().hex}"
+    try:
+        store = opened_store(folder)
+        store.put(trial, b"")
+    except KlioError as error:
+        said = f"{error.where}: {error.what}"
+        return Answer("temp_location", said, Verdict.FAIL, error.fix)
+    try:
+        store.delete(trial)
+    except KlioError as error:
+        said = f"{folder} can be written, but {trial} not removed: {error.what}"
+        return Answer("temp_location", said, Verdict.WARN, error.fix)
+    return Answer("temp_location", f"{folder} can be written")
 
 
 def _state(shown_state: str) -> State:

@@ -10,13 +10,12 @@ from typing import Any
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.beam.flink_rest import FlinkRest
-from klio_dagster.engine.beam.own_server import flink_server
+from klio_dagster.engine.beam.job_api import named, service_at
+from klio_dagster.engine.beam.own_server import OwnServer, flink_server
 from klio_dagster.engine.beam.portable import (
     PortableJob,
-    named,
-    service_at,
+    service_answers,
     submitted,
-    worker_answer,
 )
 from klio_dagster.engine.beam.reason import reason_of
 from klio_dagster.engine.options import FlinkOptions
@@ -79,7 +78,7 @@ class Flink:
         if endpoint:
             named(service_at(endpoint), "", "flink")
         else:
-            server = flink_server(self._options.job_server_jar, self._rest.url)
+            server = self._job_server()
             endpoint = server.endpoint
         try:
             service, job_id = submitted(manifest, self._more(), endpoint)
@@ -134,13 +133,10 @@ class Flink:
             yield Answer("restarts", _NO_RESTARTS, Verdict.WARN, remedy)
         else:
             yield Answer("restarts", strategy)
-        if self._options.job_endpoint:
-            named(service_at(self._options.job_endpoint), "", "flink")
-            yield Answer("job server", f"{self._options.job_endpoint} answers")
-        else:
-            flink_server(self._options.job_server_jar, self._rest.url).stop()
-            yield Answer("job server", "it starts")
-        yield worker_answer(self._options)
+        yield from service_answers(self._options, "job server", self._job_server)
+
+    def _job_server(self) -> OwnServer:
+        return flink_server(self._options.job_server_jar, self._rest.url)
 
     def _shown(self, manifest: Manifest, told: PortableJob) -> str:
         """The id of the job once it shows at the cluster.

@@ -3,8 +3,8 @@
 import os
 import sys
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from json import dumps
 from pathlib import Path
 from threading import Thread
@@ -17,6 +17,15 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability.portable_runner import PortableRunner
 
 from klio_dagster.core.manifest import Manifest
+from klio_dagster.engine.beam.job_api import (
+    ANSWER_S,
+    STATES,
+    named,
+    options_read_by,
+    service_at,
+    told_errors,
+)
+from klio_dagster.engine.beam.option_names import unknown_options
 from klio_dagster.engine.beam.own_server import OwnServer, prism_server
 from klio_dagster.engine.beam.pipeline import build
 from klio_dagster.engine.beam.reason import reason_of
@@ -32,24 +41,9 @@ from klio_dagster.engine.remote.job import (
     Verdict,
     job_name,
 )
-from klio_dagster.errors import ConfigError, NoJobError, RunError, ServiceUnavailableError
+from klio_dagster.errors import ConfigError
 
-_ANSWER_S = 30.0
 _LAST_WORDS_S = 5.0  # a job may be seen to have failed before it has said why
-_NAME_OPTION = "beam:option:job_name:v1"
-_STATES: Mapping[str, State] = {
-    "STOPPED": State.WAITING,
-    "STARTING": State.WAITING,
-    "RUNNING": State.RUNNING,
-    "DRAINING": State.RUNNING,
-    "UPDATING": State.RUNNING,
-    "CANCELLING": State.CANCELLING,
-    "DONE": State.DONE,
-    "DRAINED": State.DONE,
-    "UPDATED": State.DONE,
-    "FAILED": State.FAILED,
-    "CANCELLED": State.CANCELLED,
-}
 _IMPORTANT = beam_job_api_pb2.JobMessage.JOB_MESSAGE_WARNING
 
 
@@ -103,14 +97,7 @@ class Portable:
             RunError: it refuses, or does not listen.
             ServiceUnavailableError: it does not answer.
         """
-        if self._options.job_endpoint:
-            service = service_at(self._options.job_endpoint)
-            named(service, "", self._options.kind)
-            yield Answer("job service", f"{self._options.job_endpoint} answers")
-        else:
-            self._own_server().stop()
-            yield Answer("job service", "it starts")
-        yield worker_answer(self._options)
+        yield from service_answers(self._options, "job service", self._own_server)
 
     def _own_server(self) -> OwnServer:
         assert isinstance(self._options, PrismOptions)
@@ -157,7 +144,7 @@ class PortableJob:
         new: list[Message] = []
         while self._messages:
             new.append(self._messages.popleft())
-        return Look(_STATES.get(shown, State.RUNNING), shown, new)
+        return Look(STATES.get(shown, State.RUNNING), shown, new)
 
     def cancel(self) -> None:
         """Ask for its end.
@@ -168,7 +155,7 @@ class PortableJob:
         """
         request = beam_job_api_pb2.CancelJobRequest(job_id=self._info.id)
         with told_errors(self._info.engine):
-            self._service.Cancel(request, timeout=_ANSWER_S)
+            self._service.Cancel(request, timeout=ANSWER_S)
 
     def error(self) -> str:
         """Why it failed."""
@@ -191,7 +178,7 @@ class PortableJob:
     def _state(self) -> str:
         request = beam_job_api_pb2.GetJobStateRequest(job_id=self._info.id)
         with told_errors(self._info.engine):
-            answer = self._service.GetState(request, timeout=_ANSWER_S)
+            answer = self._service.GetState(request, timeout=ANSWER_S)
         return beam_job_api_pb2.JobState.Enum.Name(answer.state)
 
     def _listening(self) -> Thread:
@@ -242,26 +229,6 @@ def submitted(
     return result._job_service, result._job_id  # noqa: SLF001 - they have no other names
 
 
-def service_at(endpoint: str) -> beam_job_api_pb2_grpc.JobServiceStub:
-    """The Job API at an address. Nobody is asked yet."""
-    return beam_job_api_pb2_grpc.JobServiceStub(grpc.insecure_channel(endpoint))
-
-
-def named(service: beam_job_api_pb2_grpc.JobServiceStub, name: str, kind: str) -> list[str]:
-    """Ids of the jobs of a name, those that go on first.
-
-    Raises:
-        RunError: the service refuses.
-        ServiceUnavailableError: it did not answer.
-    """
-    with told_errors(kind):
-        jobs = service.GetJobs(beam_job_api_pb2.GetJobsRequest(), timeout=_ANSWER_S).job_info
-    # Beam's SDK calls every job `job`, and says its name among the options.
-    ours = [job for job in jobs if dict(job.pipeline_options.items()).get(_NAME_OPTION) == name]
-    states = {job.job_id: beam_job_api_pb2.JobState.Enum.Name(job.state) for job in ours}
-    return sorted(states, key=lambda job_id: _STATES.get(states[job_id], State.RUNNING).has_ended)
-
-
 def pipeline_options(options: PortableOptions, endpoint: str) -> dict[str, Any]:
     """What Beam is told of the service and its workers."""
     return {
@@ -271,40 +238,36 @@ def pipeline_options(options: PortableOptions, endpoint: str) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def told_errors(kind: str) -> Generator[None]:
-    """What a failed call means, in our words.
+def service_answers(
+    options: PortableOptions, what: str, start: Callable[[], OwnServer]
+) -> Iterator[Answer]:
+    """Whether a job service answers, reads the options, and workers can be started.
 
     Args:
-        kind: of the engine.
+        options: of the engine.
+        what: the service is called.
+        start: starts it, where it has no endpoint.
 
     Raises:
-        NoJobError: the service does not know the job that it is about.
-        RunError: it refuses.
-        ServiceUnavailableError: it did not answer.
+        ConfigError: there is no such file.
+        RunError: it refuses, or does not listen.
+        ServiceUnavailableError: it does not answer.
     """
-    where = f"engine '{kind}'"
+    server = None if options.job_endpoint else start()
+    endpoint = server.endpoint if server else options.job_endpoint
     try:
-        yield
-    except (grpc.RpcError, grpc.FutureTimeoutError) as error:
-        code = error.code() if isinstance(error, grpc.Call) else None
-        said = error.details() if isinstance(error, grpc.Call) else None
-        what = " ".join((said or type(error).__name__).split())[:500]
-        if code is grpc.StatusCode.NOT_FOUND:
-            fix = "what is done stays done: run again for the rest"
-            raise NoJobError(f"it is not known any more ({what})", where, fix) from error
-        if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, None}:
-            raise ServiceUnavailableError(
-                f"its job service does not answer ({what})",
-                where,
-                "start it, or mend job_endpoint",
-            ) from error
-        raise RunError(
-            f"its job service refuses ({what})", where, "mend that, then run again"
-        ) from error
+        service = service_at(endpoint)
+        named(service, "", options.kind)
+        others = options_read_by(service, options.kind)
+    finally:
+        if server:
+            server.stop()
+    yield Answer(what, "it starts" if server else f"{endpoint} answers")
+    yield from unknown_options(options.pipeline_options, others)
+    yield _worker_answer(options)
 
 
-def worker_answer(options: PortableOptions) -> Answer:
+def _worker_answer(options: PortableOptions) -> Answer:
     """Whether the command that starts a worker is here, where it is to be.
 
     Raises:

@@ -16,6 +16,14 @@ _SHOWN_CHARACTERS = 300
 class ChildFailedError(Exception):
     """The process did not end well; the text is the last line of what it said."""
 
+    remedy = ""  # where there is a better one than who asked can know
+
+
+class ChildTooSlowError(ChildFailedError):
+    """The process was killed, for it took too long."""
+
+    remedy = "see what keeps this machine busy (CPU, memory, a slow disk), then ask again"
+
 
 def child(arguments: Sequence[str], within_s: float) -> str:
     """What a Python process prints that is started with a worker's environment.
@@ -25,7 +33,8 @@ def child(arguments: Sequence[str], within_s: float) -> str:
         within_s: after which it is killed, in seconds.
 
     Raises:
-        ChildFailedError: it cannot be started, fails, or takes too long.
+        ChildTooSlowError: it takes too long.
+        ChildFailedError: it cannot be started, or fails.
     """
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     try:
@@ -39,7 +48,7 @@ def child(arguments: Sequence[str], within_s: float) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ChildFailedError(f"it takes longer than {within_s:g} s") from error
+        raise ChildTooSlowError(f"it takes longer than {within_s:g} s") from error
     except OSError as error:
         raise ChildFailedError(f"it cannot be started: {error.strerror}") from error
     if done.returncode:

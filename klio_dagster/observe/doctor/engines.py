@@ -86,7 +86,8 @@ def look_at_service(about: About, engine: EngineInUse) -> Generator[Finding]:
     try:
         said = child([*_ASK, json.dumps(dict(engine.options))], engine.within_s)
     except ChildFailedError as error:
-        yield about.fail("service", str(error), "mend what it names, or report it with this line")
+        remedy = error.remedy or "mend what it names, or report it with this line"
+        yield about.fail("service", str(error), remedy)
         return
     for answer in json.loads(said.splitlines()[-1]):
         told = answer | {"verdict": Verdict(answer["verdict"])}
@@ -158,7 +159,7 @@ def _started(about: About, what: str, arguments: Sequence[str], within_s: float)
     try:
         child(arguments, within_s)
     except ChildFailedError as error:
-        return about.fail(what, str(error), _INSTALL)
+        return about.fail(what, str(error), error.remedy or _INSTALL)
     took_s = time.perf_counter() - started
     return about.ok(what, f"starts in {took_s:.1f} s", start_s=round(took_s, 3))
 
@@ -185,7 +186,8 @@ def _deep(about: About, engine: EngineInUse) -> Generator[Finding]:
     try:
         refused = probed([TRANSFORMS, *engine.transforms], engine.within_s)
     except ChildFailedError as error:
-        yield about.fail("transforms", str(error), "mend the module that it names")
+        remedy = error.remedy or "mend the module that it names"
+        yield about.fail("transforms", str(error), remedy)
         return
     if refused:
         reference, why = next(iter(refused.items()))

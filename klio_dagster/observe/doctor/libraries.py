@@ -44,7 +44,7 @@ def look_at_libraries(
     try:
         found = probed([SOUND], within_s)
     except ChildFailedError as error:
-        yield about.fail("import", str(error), _INSTALL)
+        yield about.fail("import", str(error), error.remedy or _INSTALL)
         return
     yield from _imported(about, found)
 
