@@ -2,15 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from random import random
 from typing import Any, cast
 
 import obstore
+from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
+from klio_dagster.core.backoff import Backoff
 from klio_dagster.errors import ConfigError
 
 RemoteClient = AzureStore | GCSStore | S3Store
@@ -27,6 +31,10 @@ _BACKOFF = {
 # No request moves more than this, so a limit of 30 s for each is one on a line of 2 Mbit/s, too.
 PIECE_BYTES = 8 << 20
 _AT_ONCE = 4
+
+_BROKE_OFF = "response body"  # obstore has no class for it
+_MOST_BROKEN = 6  # one after the other
+_AFTER_BROKEN = Backoff(first_s=0.1, factor=2.0, longest_s=5.0)
 
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?) ?s?")
 _IS_TRUE = frozenset({"1", "true", "yes", "on"})
@@ -87,6 +95,45 @@ def read_pieces(client: RemoteClient | LocalStore | MemoryStore, key: str) -> It
     meta = obstore.head(client, key)
     for start in range(0, meta["size"], PIECE_BYTES):
         yield _piece(client, key, meta["size"], meta["e_tag"], start)
+
+
+def list_pages(
+    client: RemoteClient | LocalStore | MemoryStore, folder: str, after: str | None, names: int
+) -> Iterator[Sequence["obstore.ObjectMeta"]]:
+    """What lies below a folder, a request each, in the server's order.
+
+    A page that breaks off is asked for again, which obstore does for objects only: its retries are
+    over when an answer begins.
+
+    Args:
+        client: of a bucket.
+        folder: without its slash; empty for all.
+        after: only names behind this one; None for all.
+        names: how many a page has at most.
+
+    Raises:
+        BaseError: obstore's.
+    """
+    broken = 0
+    while True:
+        # Strict typing would need arro3 installed, for a mode that is not used here.
+        batches = obstore.list(  # pyright: ignore[reportUnknownMemberType]
+            client, folder or None, offset=after, chunk_size=names
+        )
+        is_begun = False
+        try:
+            for page in batches:
+                broken = 0
+                yield page
+                is_begun, after = True, page[-1]["path"] if page else after
+            return
+        except exceptions.GenericError as error:
+            # What comes behind a name is known only where names come in order.
+            is_lost = is_begun and not isinstance(client, GCSStore | S3Store)
+            broken += 1
+            if _BROKE_OFF not in str(error) or is_lost or broken > _MOST_BROKEN:
+                raise
+        time.sleep(_AFTER_BROKEN.wait_s(broken, dice=random()))  # noqa: S311 - jitter
 
 
 def _piece(

@@ -16,7 +16,13 @@ from klio_dagster.store.access import Access
 from klio_dagster.store.failures import STORE_ERRORS, store_error
 from klio_dagster.store.listing import PAGE_NAMES, side_by_side
 from klio_dagster.store.objects import ObjectInfo, TimeLeft, check_path, check_prefix
-from klio_dagster.store.remote import RemoteClient, read_pieces, read_whole, remote_client
+from klio_dagster.store.remote import (
+    RemoteClient,
+    list_pages,
+    read_pieces,
+    read_whole,
+    remote_client,
+)
 from klio_dagster.store.url import StoreUrl
 
 _DELETED_AT_ONCE = 1000  # what S3 takes per request
@@ -315,12 +321,8 @@ class Store:
 
     def pages(self, folder: str, after: str | None = None) -> Iterator[Sequence[ObjectInfo]]:
         """What lies below a folder of a bucket, a request each; only names behind `after`."""
-        # Strict typing would need arro3 installed, for a mode that is not used here.
-        batches = obstore.list(  # pyright: ignore[reportUnknownMemberType]
-            self._client, folder or None, offset=after, chunk_size=PAGE_NAMES
-        )
-        for batch in batches:
-            yield list(map(_info, batch))
+        for page in list_pages(self._client, folder, after, PAGE_NAMES):
+            yield list(map(_info, page))
 
     @cached_property
     def _client(self) -> RemoteClient | LocalStore | MemoryStore:

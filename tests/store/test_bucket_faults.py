@@ -155,14 +155,28 @@ def test_a_page_of_a_listing_that_is_lost_loses_no_name(bucket: Bucket, proxy: F
         list(threads.map(lambda n: plain.put(f"mel/{n}", b""), range(1050)))
     store = bucket.at(proxy.url).store(**QUICK)
 
-    with proxy.broken(Fault(status=503, on="GET", after=1, times=1)) as (fault,):
-        assert len(list(store.list("mel/"))) == 1050
-    assert fault.met == 1
+    for lost in (Fault(status=503, on="GET", after=1, times=1), Fault(cut_at=90, after=1, times=1)):
+        with proxy.broken(lost) as (fault,):
+            assert len({info.path for info in store.list("mel/")}) == 1050
+        assert fault.met == 1
 
     with (
         proxy.broken(Fault(status=500, on="GET", after=1)),
         pytest.raises(StoreUnavailableError),  # and no listing that is too short
     ):
+        list(store.list("mel/"))
+
+
+def test_a_page_of_a_listing_that_breaks_off_loses_no_name(bucket: Bucket, proxy: FaultyProxy):
+    for number in range(3):
+        bucket.store().put(f"mel/{number}", b"")
+    store = bucket.at(proxy.url).store(**QUICK)
+
+    with proxy.broken(Fault(on="GET", cut_at=90, times=3)) as (fault,):
+        assert len(list(store.list("mel/"))) == 3
+    assert fault.met == 3
+
+    with proxy.broken(Fault(on="GET", cut_at=90)), pytest.raises(StoreUnavailableError):
         list(store.list("mel/"))
 
 
