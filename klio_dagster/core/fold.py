@@ -48,6 +48,17 @@ def fold(receipts: Iterable[Receipt]) -> dict[tuple[str, str], Receipt]:
     return newest
 
 
+def fold_work(receipts: Iterable[Receipt]) -> dict[tuple[str, str], Receipt]:
+    """The same of one work, in which an output stands whatever failed beside it.
+
+    A service in doubt gives the same entity to a second process; the output of one is there even
+    where the other one failed later.
+    """
+    each = list(receipts)
+    made = {receipt.pair for receipt in each if receipt.failure is None}
+    return fold(r for r in each if r.failure is None or r.pair not in made)
+
+
 def is_news(receipt: Receipt, known: Record | None, seen: int = 0) -> bool:
     """Whether the ledger does not know yet what a receipt says.
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from klio_dagster.core.plan import Plan
 from klio_dagster.defs.knowledge import Gathered, gather
@@ -14,6 +15,7 @@ from klio_dagster.ledger.resume import clear_away
 from klio_dagster.store.claims import ClaimState
 
 _POLL_S = 0.5
+_ASK_AGAIN_S = 30.0  # how a job is that nobody could tell
 _POLLING_SHARE = 10  # times what a look takes: a run with many receipts is looked at less often
 
 
@@ -100,14 +102,21 @@ def _freed(run: Run, waiting: dict[str, tuple[str, ...]], deadline: float) -> Se
     """The entities nobody before us holds: all of them, or some when a claim has changed."""
     keys = run.keys([name for name in run.selected if any(name in w for w in waiting.values())])
     seen = None
-    tried = frozenset[str]()
+    next_try: dict[str, float] = {}  # of an orphan, by its work id
     while True:
         looked_at = time.monotonic()
         _, states = _cleared_away(run)
         # Their launchers have died since we began to wait.
-        new = [state for state in states if state.claim.work_id not in tried]
-        if seen_to := settle_orphans(run, waiting, new):
-            tried |= seen_to
+        orphans = [
+            state
+            for state in states
+            if state.is_orphaned and next_try.get(state.claim.work_id, 0.0) <= looked_at
+        ]
+        if orphans:
+            done = settle_orphans(run, waiting, orphans)
+            again_at = time.monotonic() + _ASK_AGAIN_S
+            ids = [state.claim.work_id for state in orphans]
+            next_try |= {each: inf if each in done else again_at for each in ids}
             continue  # that may have taken hours, and freed much
         others = _others(run, keys, waiting, states)
         held = {entity for _, entity in others.pairs}

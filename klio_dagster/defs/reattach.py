@@ -27,6 +27,7 @@ from klio_dagster.errors import (
     LedgerError,
     NoJobError,
     RunError,
+    ServiceUnavailableError,
 )
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import held_pairs
@@ -55,7 +56,8 @@ def settle_orphans(
         states: of claims.
 
     Returns:
-        The work ids of those that were seen to.
+        The work ids of those that need no second look: they are settled, others have them, or
+        nobody waits for what they compute.
 
     Raises:
         KlioError: the claim of this run is lost, or the ledger or the store do not work.
@@ -68,10 +70,14 @@ def settle_orphans(
     now = read_claims(run.store, ours=run.work_id)
     alive = {state.claim.run_id for state in now if not state.is_orphaned and state.is_alive}
     working = {run.context.run.run_id, *alive}
-    for state in now:
-        if state.is_orphaned and state.claim.work_id in asked:
-            Orphan(run, state, working).settle(wanted)
-    return frozenset(asked)
+    unsettled = {
+        state.claim.work_id
+        for state in now
+        if state.is_orphaned
+        and state.claim.work_id in asked
+        and not Orphan(run, state, working).settle(wanted)
+    }
+    return frozenset(asked - unsettled)
 
 
 class Orphan:
@@ -97,11 +103,14 @@ class Orphan:
         self._held: list[Receipt] = []
         self._held_since = 0.0
 
-    def settle(self, wanted: Collection[tuple[str, str]]) -> None:
+    def settle(self, wanted: Collection[tuple[str, str]]) -> bool:
         """Record what its job has finished, if that has ended or is waited for.
 
         Args:
             wanted: asset keys and entities that the run waits for.
+
+        Returns:
+            Whether this run has no more to do about it: else nobody could say how its job is.
 
         Raises:
             ClaimLostError: the run's own claim is lost.
@@ -110,14 +119,14 @@ class Orphan:
         """
         try:
             if not self._is_wanted(wanted) and self._goes_on():
-                return
+                return True
             adopted = self._adopted()
         except KlioError as error:
             self._run.confirm()  # what is wrong with ours ends this run, and nothing else
             self._warn(error)
-            return
+            return False
         if adopted is None:  # another run was faster, or its launcher lives
-            return
+            return True
         with Heartbeat(adopted) as heartbeat:
             try:
                 self._to_its_end(adopted)
@@ -127,12 +136,13 @@ class Orphan:
             except KlioError as error:
                 self._run.confirm()
                 self._warn(error)
-                return
+                return False
             self._run.confirm()
         run = self._run
         with settling(run.store, self._claim.work_id) as is_ours:
             if is_ours:
                 clear_one(run.store, run.ledger, run.context.instance, self._state, self._working)
+        return True
 
     def _goes_on(self) -> bool:
         """Its job has not ended.
@@ -227,9 +237,11 @@ class Orphan:
         fold_in(self._run.ledger, self._identity, self._claim, held)
 
     def _warn(self, error: KlioError) -> None:
-        uri = self._run.store.uri(claim_path(self._claim.work_id))
-        gone = f"if its service is gone for good, remove {uri}"
-        self._run.context.log.warning(f"{self._of()}: {error}; {gone}")
+        said = f"{self._of()}: {error}"
+        if isinstance(error, ServiceUnavailableError | JobLeftError):
+            uri = self._run.store.uri(claim_path(self._claim.work_id))
+            said += f"; if its service is gone for good, remove {uri}"
+        self._run.context.log.warning(said)
 
     def _of(self) -> str:
         return f"the {self._claim.engine} job of run {self._claim.run_id}, whose launcher is gone,"

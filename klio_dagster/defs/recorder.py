@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.summary import Summary
@@ -14,6 +15,13 @@ _LONGEST_HELD_S = 1.0
 _HELD_FOR_A_FLUSH = 20.0  # times what the last one took: opening Dagster's log costs more than
 # writing a few events to it, and where all cores compute, that time is theirs
 _SAID_EVERY_S = 5.0
+
+
+class _Finished(NamedTuple):
+    """Of two of a pair the greater one stands."""
+
+    is_good: bool
+    at: float
 
 
 class Recorder:
@@ -29,7 +37,8 @@ class Recorder:
         confirm: returns if the run may still write.
         then: told of receipts once they are recorded.
         may_repeat: what is computed elsewhere may come twice, from two processes that did not know
-            of each other. The later one is recorded, for it wrote the output; it counts once.
+            of each other. The later output is recorded, for it is the one that is there; it counts
+            once. An output stands, whatever failed beside it (`fold_work`).
     """
 
     def __init__(
@@ -57,7 +66,7 @@ class Recorder:
         self._held_since = self._said_at = time.monotonic()
         self._hold_s = _LONGEST_HELD_S
         # By hashes: there may be millions.
-        self._finished: dict[int, float] | None = {} if may_repeat else None
+        self._finished: dict[int, _Finished] | None = {} if may_repeat else None
         self._again: list[Receipt] = []
 
     def add(self, receipts: Sequence[Receipt]) -> None:
@@ -85,11 +94,12 @@ class Recorder:
         for receipt in receipts:
             mark = hash(receipt.pair)
             before = self._finished.get(mark)
+            this = _Finished(receipt.failure is None, receipt.finished_at)
             if before is None:
                 news.append(receipt)
-            elif receipt.finished_at > before:
+            elif this > before:
                 self._again.append(receipt)
-            self._finished[mark] = max(receipt.finished_at, before or 0.0)
+            self._finished[mark] = max(this, before or this)
         return news
 
     def flush(self) -> None:
@@ -97,9 +107,10 @@ class Recorder:
         if self._held or self._again:
             self._confirm()
             started = time.monotonic()
-            self._ledger.record(self._run, [*self._held, *self._again])
-            self._again = []
+            again, self._again = self._again, []
+            self._ledger.record(self._run, [*self._held, *again])
             self._summary.add(self._held)
+            self._summary.make_good(again)
             took = time.monotonic() - started
             self._hold_s = max(_LONGEST_HELD_S, _HELD_FOR_A_FLUSH * took)
             recorded, self._held = self._held, []

@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--peek", action="store_true", help="only say how that job is")
     parser.add_argument("--job", help="id of that job, where it is known")
+    parser.add_argument("--started", action="store_true", help="that job was seen at work before")
     parser.add_argument("--tell", type=int, help="descriptor that takes what is said of the job")
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end_now)
@@ -57,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
             from klio_dagster.engine.remote.told import teller
 
             how = How.LOOK if given.peek else How.ATTACH if given.attach else How.SUBMIT
-            drive(manifest, options, teller(given.tell), how=how, job_id=given.job)
+            job = {"job_id": given.job, "has_started": given.started}
+            drive(manifest, options, teller(given.tell), how=how, **job)
         else:
             if given.launched:
                 threading.Thread(target=_end_with_launcher, daemon=True).start()

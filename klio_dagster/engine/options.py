@@ -81,7 +81,8 @@ class PortableOptions(RemoteOptions):
 
     def __post_init__(self) -> None:
         EngineOptions.__post_init__(self)
-        if self.environment != "process" and not self.worker:
+        is_said = self.worker or "environment_options" in self.pipeline_options
+        if self.environment != "process" and not is_said:
             raise ConfigError(
                 f"environment is {self.environment}, and worker is not set",
                 where=f"engine '{self.kind}'",

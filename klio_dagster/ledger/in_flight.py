@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from klio_dagster.core.fold import as_record, fold, is_news
+from klio_dagster.core.fold import as_record, fold, fold_work, is_news
 from klio_dagster.core.manifest import Manifest, Task
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Record, Records
@@ -72,7 +72,7 @@ def in_flight(
     pairs: dict[tuple[str, str], ClaimState] = {}
     receipts: list[Receipt] = []
     for state in claims:
-        finished = fold(all_receipts(store, state.claim.work_id))
+        finished = fold_work(all_receipts(store, state.claim.work_id))
         receipts.extend(finished.values())
         for pair in held_pairs(store, state.claim, entities):
             if pair not in finished:

@@ -8,7 +8,7 @@ from functools import partial
 
 import dagster as dg
 
-from klio_dagster.core.fold import fold, is_news, unrecorded
+from klio_dagster.core.fold import fold_work, is_news, unrecorded
 from klio_dagster.core.letter import Asked, TakenIn
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Records
@@ -160,7 +160,7 @@ def _to_be_passed_on(store: Store, claim: Claim) -> list[str]:
     for asset, entity in held_pairs(store, claim, ()):
         wanted[entity].add(asset)
     done: defaultdict[str, set[str]] = defaultdict(set)
-    for (asset, entity), receipt in fold(all_receipts(store, claim.work_id)).items():
+    for (asset, entity), receipt in fold_work(all_receipts(store, claim.work_id)).items():
         if receipt.failure is None:
             done[entity].add(asset)
     passed_on = published(store, claim.work_id)
@@ -184,16 +184,25 @@ def fold_in(ledger: Ledger, run: RunIdentity, claim: Claim, receipts: Sequence[R
 
 def _record(ledger: Ledger, run: RunIdentity, claim: Claim, receipts: Sequence[Receipt]) -> None:
     """Record receipts, so far as they are news."""
-    folded = fold(receipts)
+    folded = fold_work(receipts)
     if not folded:
         return
     keys = sorted({asset for asset, _ in folded})
     entities = sorted({entity for _, entity in folded})
     records = ledger.records(keys, entities)
+    folded = {p: r for p, r in folded.items() if not (r.failure and _is_made(p, records, claim))}
     ledger.record(run, unrecorded(folded, records, claim.seen))
     # Those recorded before the run died, too: it had not come to marking any.
     failed = [r for r in folded.values() if r.failure and not _is_outdated(r, records, claim)]
     ledger.mark_failed(run, [receipt.pair for receipt in failed])
+
+
+def _is_made(pair: tuple[str, str], records: Records, claim: Claim) -> bool:
+    """The ledger has an output that was recorded since the work began: see `fold_work`."""
+    known = records.get(pair[0], {}).get(pair[1])
+    if known is None or known.failed or not known.materialized:
+        return False
+    return known.event_id is not None and known.event_id > claim.seen
 
 
 def _is_outdated(receipt: Receipt, records: Records, claim: Claim) -> bool:

@@ -97,7 +97,7 @@ def store_error(error: Exception, where: str) -> KlioError:
     if status and status[1] in _CLOSED:  # a listing says it in a general error
         return StoreForbiddenError(first_line, where, "provide credentials that have access")
     if first_line.endswith(_REFUSED):  # as S3 answers a HEAD with expired credentials
-        return StoreForbiddenError(first_line, where, _LOG_IN_OR_CORRECT)
+        return StoreLoginError(first_line, where, _LOG_IN_OR_CORRECT)
     for caught, ours, fix in _FIXES:
         if isinstance(error, caught):
             return ours(first_line or type(error).__name__, where, fix)

@@ -271,6 +271,7 @@ def adopt(store: ObjectStore, state: ClaimState, monotonic: Clock = passed_s) ->
         monotonic: seconds.
 
     Raises:
+        ClaimLostError: another run has taken it over at the same moment.
         ConfigError: the store does not let us write.
         StoreUnavailableError: it did not answer.
     """

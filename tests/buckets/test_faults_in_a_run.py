@@ -97,19 +97,26 @@ def test_a_run_that_cannot_go_on_ends_with_one_line_and_the_next_one_goes_on(
     assert_nothing_is_torn_or_lost(catalogue, direct, names)
 
 
+@pytest.mark.parametrize(
+    ("on", "said"),
+    [
+        pytest.param("GET", "ExpiredToken", id="S3 says so"),
+        pytest.param("GET HEAD", "400 Bad Request", id="S3 has no words for it"),
+    ],
+)
 def test_a_worker_whose_session_expires_ends_its_run_with_one_line_that_says_so(
-    catalogue: BucketCatalogue, direct: Store, proxy: FaultyProxy
+    catalogue: BucketCatalogue, direct: Store, proxy: FaultyProxy, on: str, said: str
 ):
     names = catalogue.fill(8)
     catalogue.options |= QUICK
-    expired = Fault(status=400, code="ExpiredToken", on="GET", where=r"tracks/track-0003\.txt")
+    expired = Fault(status=400, code="ExpiredToken", on=on, where=r"tracks/track-0003\.txt")
 
     with proxy.broken(expired):
         done = catalogue.run(tracks())
 
     assert expired.met == 1, "it does not help to try again"
     assert not done.success
-    (line,) = [line for line in done.error.splitlines() if "ExpiredToken" in line]
+    (line,) = [line for line in done.error.splitlines() if said in line]
     assert "log in again" in line
     assert "<" not in line
     assert_nothing_is_torn_or_lost(catalogue, direct, names)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klio_dagster.core.fold import as_record, fold, read_lines, unrecorded
+from klio_dagster.core.fold import as_record, fold, fold_work, read_lines, unrecorded
 from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.core.record import NO_VERSIONS, Record
 
@@ -76,6 +76,18 @@ def test_of_two_that_finished_at_once_the_good_one_is_kept(order: int):
     both = [good(1.0), failed(1.0)][::order]
 
     assert fold(both) == {("mel", "one"): good(1.0)}
+
+
+@given(many)
+def test_of_one_work_an_output_stands_whatever_failed_beside_it(given_receipts: list[Receipt]):
+    folded = fold_work(given_receipts)
+
+    assert set(folded) == {receipt.pair for receipt in given_receipts}
+    for pair, kept in folded.items():
+        same = [r for r in given_receipts if r.pair == pair]
+        outputs = [r for r in same if r.failure is None]
+        assert (kept.failure is None) == bool(outputs)
+        assert kept.finished_at == max(r.finished_at for r in outputs or same)
 
 
 @pytest.mark.parametrize(

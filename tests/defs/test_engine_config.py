@@ -149,6 +149,7 @@ def test_workers_that_beams_own_option_names_are_not_asked_for() -> None:
     told = made(PortableEngine, environment="docker", pipeline_options=named).to_manifest()
 
     assert told["worker"] is None
+    assert engine_options(told).pipeline_options == named
 
 
 @pytest.mark.parametrize("engine", OTHERS, ids=name_of)

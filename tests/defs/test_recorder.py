@@ -1,11 +1,12 @@
 """What is computed elsewhere may come twice; it is recorded and counted once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from klio_dagster.core.receipt import Receipt
+from klio_dagster.core.receipt import Failure, Receipt
 from klio_dagster.defs.recorder import Recorder
 from klio_dagster.engine.progress import Progress
 
@@ -14,18 +15,26 @@ def receipt(entity: str, at: float = 1.0) -> Receipt:
     return Receipt(run="r1", entity=entity, asset="mel", finished_at=at)
 
 
+def failed(entity: str, at: float) -> Receipt:
+    return replace(receipt(entity, at), failure=Failure("TimeoutError", "it took too long"))
+
+
 class Taken:
     """What was recorded, in the ledger's and the summary's place."""
 
     def __init__(self) -> None:
         self.receipts: list[Receipt] = []
         self.counted: list[Receipt] = []
+        self.mended: list[Receipt] = []
 
     def record(self, _run: object, receipts: Sequence[Receipt]) -> None:
         self.receipts += receipts
 
     def add(self, receipts: Sequence[Receipt]) -> None:
         self.counted += receipts
+
+    def make_good(self, receipts: Sequence[Receipt]) -> None:
+        self.mended += receipts
 
 
 def recorder(taken: Any, progress: Progress, *, may_repeat: bool) -> Recorder:
@@ -72,3 +81,15 @@ def test_whoever_wrote_the_output_last_is_in_the_ledger() -> None:
 
     assert [each.finished_at for each in taken.receipts] == [1.0, 3.0]
     assert [each.finished_at for each in taken.counted] == [1.0]
+
+
+def test_an_output_stands_whatever_failed_beside_it() -> None:
+    taken, progress = Taken(), Progress(2, clock=lambda: 0.0)
+    takes = recorder(taken, progress, may_repeat=True)
+
+    for each in (receipt("a", 1.0), failed("a", 2.0), failed("b", 3.0), receipt("b", 2.0)):
+        takes.add([each])
+        takes.flush()
+
+    assert taken.receipts == [receipt("a", 1.0), failed("b", 3.0), receipt("b", 2.0)]
+    assert taken.mended == [receipt("b", 2.0)]

@@ -1,17 +1,19 @@
 """A driver submits once, finds what was submitted, and says how sure it is of a job's end."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.beam import services
 from klio_dagster.engine.options import FlinkOptions
+from klio_dagster.engine.remote import drive as driver
 from klio_dagster.engine.remote.drive import How, drive
 from klio_dagster.engine.remote.job import State
 from klio_dagster.engine.remote.told import Ending, Kind, Told, told_of
-from klio_dagster.engine.remote.watch import Orders
-from klio_dagster.errors import ConfigError, ServiceUnavailableError
+from klio_dagster.engine.remote.watch import Orders, Watch
+from klio_dagster.errors import ConfigError, RunError, ServiceUnavailableError
 from tests.remote.scripted import ScriptedJob, at
 
 OPTIONS = FlinkOptions(kind="flink", workers=1, master="there:8081")
@@ -56,6 +58,26 @@ def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def done() -> ScriptedJob:
     return ScriptedJob(at(State.DONE))
+
+
+@pytest.mark.parametrize("has_started", [True, False])
+def test_a_job_that_is_found_again_has_its_time_to_start_unless_it_was_seen_at_work(
+    monkeypatch: pytest.MonkeyPatch, has_started: bool
+) -> None:
+    """A job without slots, say: its launcher had died while it waited."""
+    now = iter(range(0, 10**6, 100))
+    job = ScriptedJob(*[at(State.WAITING)] * 90, at(State.DONE))
+    job_cancelled = ScriptedJob(at(State.WAITING), when_cancelled=[at(State.CANCELLED)])
+    found = job if has_started else job_cancelled
+    monkeypatch.setattr(services, "service_of", lambda _: ScriptedService([found], found))
+    monkeypatch.setattr(driver, "Watch", partial(Watch, clock=lambda: float(next(now))))
+    given = {"how": How.ATTACH, "job_id": "j-1", "has_started": has_started}
+
+    if has_started:
+        drive(MANIFEST, OPTIONS, lambda _: None, **given)
+    else:
+        with pytest.raises(RunError, match="it did not start in 1800 s"):
+            drive(MANIFEST, OPTIONS, lambda _: None, **given)
 
 
 def driven(

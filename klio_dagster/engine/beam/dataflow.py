@@ -5,6 +5,7 @@ find (measured: docs/adr/0022).
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -202,7 +203,10 @@ class DataflowJob:
                 where=f"Dataflow job {self._info.id}",
                 fix="what is done stays done: run again for the rest",
             )
-        return Look(_state(told), told, self._new())
+        new: list[Message] = []
+        with suppress(KlioError):  # the next look asks for them again: its state is known
+            new = self._new()
+        return Look(_state(told), told, new)
 
     def cancel(self) -> None:
         """Ask for its end.

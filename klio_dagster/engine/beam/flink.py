@@ -5,6 +5,7 @@ Beam's own cancel says CANCELLED and leaves the job running there (reference: be
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,13 @@ from klio_dagster.engine.remote.job import (
     Verdict,
     job_name,
 )
-from klio_dagster.errors import JobLeftError, NoJobError, RunError, ServiceUnavailableError
+from klio_dagster.errors import (
+    JobLeftError,
+    KlioError,
+    NoJobError,
+    RunError,
+    ServiceUnavailableError,
+)
 
 _TO_SHOW_S = 300.0  # from Beam's job server to the cluster: it sends the jar, or builds it first
 _POLL_S = 0.2
@@ -43,6 +50,10 @@ _STATES: Mapping[str, State] = {
     "CANCELED": State.CANCELLED,
 }
 _HAS_BEGUN = ("RUNNING", "FINISHED", "INITIALIZING", "FAILED", "CANCELED")
+_NO_RESTARTS = (
+    "the cluster restarts nothing (restart-strategy.type is none): one worker that dies fails the"
+    " whole job; set restart-strategy.type: fixed-delay there"
+)
 
 
 class Flink:
@@ -180,12 +191,6 @@ class Flink:
         return replace(options, pipeline_options=fields)
 
 
-_NO_RESTARTS = (
-    "the cluster restarts nothing (restart-strategy.type is none): one worker that dies fails the"
-    " whole job; set restart-strategy.type: fixed-delay there"
-)
-
-
 class FlinkJob:
     """A job of a Flink cluster.
 
@@ -228,7 +233,7 @@ class FlinkJob:
             )
         shown: str = told["state"]
         messages, self._messages = self._messages, []
-        for at, trace in self._rest.failures(self._info.id):
+        for at, trace in self._failures():
             if at > self._failed_at:
                 self._failed_at = at
                 self._traces.append(trace)
@@ -254,6 +259,11 @@ class FlinkJob:
 
     def close(self) -> None:
         """Nothing is held of it."""
+
+    def _failures(self) -> list[tuple[int, str]]:
+        with suppress(KlioError):  # the next look asks for them again: its state is known
+            return self._rest.failures(self._info.id)
+        return []
 
     def _state(self, shown: str, told: Mapping[str, Any]) -> State:
         if shown in _STATES:

@@ -30,7 +30,13 @@ class How(Enum):
 
 
 def drive(
-    manifest: Manifest, options: RemoteOptions, tell: Tell, *, how: How, job_id: str | None
+    manifest: Manifest,
+    options: RemoteOptions,
+    tell: Tell,
+    *,
+    how: How,
+    job_id: str | None,
+    has_started: bool = False,
 ) -> None:
     """Have a manifest carried out elsewhere, and return when all of it is done.
 
@@ -40,6 +46,7 @@ def drive(
         tell: takes what the launcher is to know.
         how: what is to be done.
         job_id: of a job that was submitted before, where it is known.
+        has_started: that job was seen at work before.
 
     Raises:
         KlioError: it is not done; the launcher was told why.
@@ -57,7 +64,7 @@ def drive(
         else:
             job = _found(service, manifest, job_id)
         held.append(job)
-        watch = Watch(job, options, orders, tell, has_started=job_id is not None)
+        watch = Watch(job, options, orders, tell, has_started=has_started)
         if how is How.LOOK:
             watch.look()
         else:

@@ -26,6 +26,7 @@ from klio_dagster.errors import (
     LedgerError,
     NoJobError,
     RunError,
+    StoreUnavailableError,
 )
 from klio_dagster.store.layout import manifest_head
 from klio_dagster.store.receipts import ReceiptTail
@@ -71,6 +72,7 @@ class Following:
         self._tail: ReceiptTail | None = ReceiptTail(store, manifest.run)
         self._job_id: str | None = None
         self._state = State.WAITING
+        self._has_started = False
         self._ending: Ending | None = None
         self._moved_at = clock()
         self._is_stalled = False
@@ -147,6 +149,7 @@ class Following:
     def _with_driver(self, how: str) -> int:
         read, write = os.pipe()
         job = [] if self._job_id is None else ["--job", self._job_id]
+        job += ["--started"] if self._has_started else []
         driver = DriverProcess.start(
             [
                 *(self._store.uri(manifest_head(self._manifest.run)), how),
@@ -193,18 +196,24 @@ class Following:
     ) -> Iterator[FrameReader]:
         """Whatever ends this early, an interrupt or an error, ends the job too, and waits for it.
 
-        But not where others have the job now, where it is another run's, or where the ledger is out
-        of order: then the claim stays, and the next run records what the job finishes.
+        But not where others have the job now, where it is another run's, or where the ledger or the
+        store are out of order: then the claim stays, and the next run records what the job
+        finishes.
 
         Raises:
             ClaimLostError: others have it.
             LedgerError: it is out of order.
-            JobLeftError: the job has not ended.
+            JobLeftError: the job has not ended, or the store does not answer.
+            StoreUnavailableError: it does not answer, and the job is another run's.
         """
         try:
             yield frames
-        except (ClaimLostError, LedgerError):
+        except (ClaimLostError, JobLeftError, LedgerError):
             raise
+        except StoreUnavailableError as error:  # the job writes to it from somewhere else
+            if not self._is_ours:
+                raise
+            raise self._left(f"{error.where}: {error.what}") from error
         except BaseException as error:
             if not self._is_ours:
                 raise
@@ -214,6 +223,8 @@ class Following:
                 self._cancel(driver, frames, type(error).__name__)
             except JobLeftError:
                 raise
+            except KlioError as broken:
+                raise self._left(f"while its job was cancelled: {broken.what}") from broken
             except BaseException as interrupt:
                 raise self._left("it was interrupted while its job was cancelled") from interrupt
             raise
@@ -240,12 +251,15 @@ class Following:
 
     def _cancel_if_stalled(self, driver: DriverProcess) -> None:
         silent_s = self._clock() - self._moved_at
-        if self._state is not State.RUNNING or silent_s <= self._options.stall_timeout_s:
+        # Also while it waits again, for machines that were lost: nothing else bounds that.
+        if not self._has_started or silent_s <= self._options.stall_timeout_s:
             return
         if not self._is_stalled:
             self._is_stalled = True
             with suppress(OSError):
-                order_cancel(driver.orders, f"it runs, and no receipt came for {silent_s:.0f} s")
+                order_cancel(
+                    driver.orders, f"it has started, and no receipt came for {silent_s:.0f} s"
+                )
 
     def _check_submitted(self) -> None:
         """A service may take a submission, or a question, and never answer.
@@ -267,8 +281,8 @@ class Following:
                 case JobInfo():
                     self._job_id, self._is_named = told.id, True
                 case Change():
-                    if told.state is State.RUNNING and self._state is not State.RUNNING:
-                        self._moved_at = self._clock()
+                    if told.state is State.RUNNING and not self._has_started:
+                        self._has_started, self._moved_at = True, self._clock()
                     self._state = told.state
                 case Ending():
                     self._ending = told

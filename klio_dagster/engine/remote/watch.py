@@ -147,7 +147,7 @@ class Watch:
     def _take(self, look: Look) -> None:
         for message in look.messages:
             self._tell(message)
-        # Flink says RUNNING of one that waits for slots again, after it had started, too.
+        # One that waits again, for slots that were lost, is not one that never started.
         self._has_started = self._has_started or look.state is not State.WAITING
         if (look.state, look.shown) != self._shown:
             self._shown = look.state, look.shown
