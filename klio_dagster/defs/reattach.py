@@ -11,6 +11,7 @@ The order of the durable steps; a kill at any of them repeats what comes after:
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.receipt import Receipt
@@ -136,6 +137,8 @@ class Orphan:
             except KlioError as error:
                 self._run.confirm()
                 self._warn(error)
+                with suppress(KlioError):  # else it is an orphan again once this process has ended
+                    adopted.hand_back(self._claim.launcher)
                 return False
             self._run.confirm()
         run = self._run

@@ -126,6 +126,18 @@ class OpenClaim:
         """
         self._change(replace(self._claim, generation=uuid4().hex))
 
+    def hand_back(self, launcher: Process) -> None:
+        """Name the launcher it had before it was adopted: it is an orphan again, for everybody.
+
+        Raises:
+            ClaimLostError: others took the run for dead.
+            ConfigError: the store does not let us write.
+            StoreUnavailableError: it did not answer.
+        """
+        self._change(replace(self._claim, launcher=launcher))
+        with self._lock:
+            self._is_open = False  # no beat of ours says any more that it has one
+
     def release(self) -> None:
         """Hold nothing until it is renewed.
 

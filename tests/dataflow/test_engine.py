@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from klio_dagster.defs import reattach
+from klio_dagster.defs import planning, reattach
 from klio_dagster.store.claims import generation_of
 from klio_dagster.store.open_claim import WRITTEN_BY_S
 from tests.dataflow.dataflow_catalogue import (
@@ -173,6 +173,29 @@ def test_a_job_whose_launcher_died_is_found_watched_and_recorded_by_the_next_run
         and r.event_log_entry.dagster_event.is_step_materialization
     ]
     assert len(recorded) == 24, "each output once, under the run that had asked for it"
+    assert catalogue.claims() == []
+
+
+@pytest.mark.kill
+def test_a_job_of_which_nobody_could_say_how_it_is_is_asked_for_again(
+    catalogue: DataflowCatalogue,
+    dataflow_jobs: DataflowService,
+    gcs: GcsServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = fill_with_slow_ones(catalogue, 60)
+    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
+        launcher.kill()
+    monkeypatch.setattr(planning, "_ASK_AGAIN_S", 1.0)
+    silent = Fault(status=503, on="GET", where="/jobs", times=3)
+
+    with dataflow_jobs.broken(silent):
+        ran = catalogue.run(recordings(), max_wait_s=120.0)
+
+    assert silent.met == 3
+    assert ran.success, ran.error
+    assert catalogue.materialized("length") == set(names)
     assert catalogue.claims() == []
 
 
