@@ -1,8 +1,6 @@
 """Runs of entity assets whose jobs a Dataflow service executes, with a bucket for a store."""
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +80,6 @@ class DataflowCatalogue(BucketCatalogue):
 def only_job(service: DataflowService) -> Job:
     (job,) = service.jobs
     return job
-
-
-def wait_until(is_so: Callable[[], bool], within_s: float = 60.0) -> None:
-    end = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.1)
 
 
 def main(folder: str, storage: str, endpoint: str, url: str) -> None:

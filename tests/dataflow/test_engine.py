@@ -19,7 +19,6 @@ from tests.dataflow.dataflow_catalogue import (
     DataflowCatalogue,
     only_job,
     recordings,
-    wait_until,
 )
 from tests.services.dataflow import DataflowService
 from tests.services.dataflow_faults import (
@@ -32,6 +31,7 @@ from tests.services.dataflow_faults import (
 )
 from tests.services.faults import Fault
 from tests.services.gcs import GcsServer
+from tests.services.waiting import wait_until
 
 BOTH = ("recording", "length")
 

@@ -16,12 +16,12 @@ import pytest
 
 from asset_defs.tracks import track_audio
 from klio_dagster.store.claims import read_claims
-from tests.dataflow.dataflow_catalogue import wait_until
 from tests.engines.engine_catalogue import EngineCatalogue, recordings
 from tests.services.engine_programs import JOB_SERVER
 from tests.services.flink import FlinkCluster, JobServer
 from tests.services.prism import Prism
 from tests.services.started import ROOT, worker_command
+from tests.services.waiting import wait_until
 
 pytestmark = pytest.mark.engines
 
