@@ -1,7 +1,7 @@
 """What is said to a job service, and what its answers mean: Prism, Flink's job server, others."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,18 +31,6 @@ from tests.services.waiting import wait_until
 NAME = job_name(Manifest(run="r-1", store="", parts=(), chain=[], engine={}))
 TRACE = "Traceback (most recent call last):\n  File x\nKeyError: 'mel' [while running 'e']\n"
 CODE = grpc.StatusCode
-
-
-@pytest.fixture
-def service() -> Iterator[ScriptedJobService]:
-    with ScriptedJobService() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-def cluster() -> Iterator[ScriptedFlink]:
-    with ScriptedFlink() as scripted:
-        yield scripted
 
 
 @pytest.fixture
