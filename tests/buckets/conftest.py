@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from klio_dagster.store.store import Store
 from tests.buckets.bucket_catalogue import BucketCatalogue
+from tests.flows.catalogue import home_in
 from tests.services.buckets import bucket_at
 from tests.services.faults import FaultyProxy
 from tests.services.gcs import GcsServer
@@ -23,8 +23,7 @@ def proxy(gcs: GcsServer) -> Iterator[FaultyProxy]:
 @pytest.fixture
 def catalogue(tmp_path: Path, proxy: FaultyProxy) -> Iterator[BucketCatalogue]:
     """Nothing computed; everything it does goes through the proxy."""
-    (tmp_path / "home").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+    with home_in(tmp_path) as instance:
         yield BucketCatalogue(tmp_path, instance, bucket_at("gs", proxy.url))
 
 

@@ -1,7 +1,5 @@
 """The clock of a host and that of the bucket's server differ by an hour."""
 
-import json
-
 import dagster as dg
 import pytest
 
@@ -11,8 +9,7 @@ from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.decorator import source_assets
 from klio_dagster.errors import StoreForbiddenError, StoreLoginError
 from klio_dagster.store.claims import read_claims
-from klio_dagster.store.layout import CLOCK_PATH, claim_path, output_path
-from klio_dagster.store.open_claim import open_claim
+from klio_dagster.store.layout import CLOCK_PATH, output_path
 from klio_dagster.store.receipt_objects import ReceiptObjects
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.retry_sensor import build_klio_retry_sensor
@@ -21,18 +18,11 @@ from tests.flows.catalogue import all_of, the_group, tracks
 from tests.services.buckets import bucket_at
 from tests.services.faults import Fault, FaultyProxy
 from tests.services.gcs import GcsServer
+from tests.store.elsewhere import held_elsewhere
 
 HOUR = 3600.0
 ASSETS = ("recording", "mel", "report")
 an_hour_off = pytest.mark.parametrize("by_s", [HOUR, -HOUR], ids=["we are slow", "we are fast"])
-
-
-def opened_elsewhere(store: Store, run_id: str) -> None:
-    """A claim of a run on another machine."""
-    open_claim(store, run_id, assets=ASSETS)
-    written = json.loads(store.get(claim_path(run_id)))
-    launcher = written["launcher"] | {"host": "elsewhere"}
-    store.put(claim_path(run_id), json.dumps({**written, "launcher": launcher}).encode())
 
 
 def tries_again(catalogue: BucketCatalogue) -> bool:
@@ -55,7 +45,7 @@ def test_a_live_claim_of_another_machine_is_waited_for_and_a_silent_one_is_not(
 ):
     gcs.buckets.offset_s = by_s
     catalogue.fill(2)
-    opened_elsewhere(direct, "other-run")
+    held_elsewhere(direct, "other-run", assets=ASSETS)
     assert [state.is_alive for state in read_claims(direct)] == [True]
 
     waits = catalogue.run(tracks(), max_wait_s=0.0)
@@ -89,7 +79,7 @@ def test_what_a_dead_run_of_another_host_left_is_news_only_if_it_is_newer(
     (name,) = catalogue.fill(1)
     catalogue.run(tracks())
     before = catalogue.ledger.records(ASSETS, [name])["report"][name]
-    opened_elsewhere(direct, "other-run")
+    held_elsewhere(direct, "other-run", assets=ASSETS)
     data = Json().dump({"computed": "there"}).data
     receipt = Receipt(
         run="other-run",
@@ -113,7 +103,7 @@ def test_what_a_dead_run_of_another_host_left_is_news_only_if_it_is_newer(
 
 
 def test_where_we_may_not_write_the_time_is_our_own(direct: Store, gcs: GcsServer):
-    opened_elsewhere(direct, "other-run")
+    held_elsewhere(direct, "other-run", assets=ASSETS)
     asked: list[str] = []
 
     class ReadOnly(Store):
@@ -131,7 +121,7 @@ def test_a_machine_whose_clock_is_refused_does_not_ask_itself_for_the_time(
     gcs: GcsServer, proxy: FaultyProxy
 ):
     bucket = bucket_at("gs", gcs.url)
-    opened_elsewhere(bucket.store(), "other-run")
+    held_elsewhere(bucket.store(), "other-run", assets=ASSETS)
 
     with (
         proxy.broken(Fault(status=403, code="RequestTimeTooSkewed", on="PUT")),

@@ -14,6 +14,7 @@ from klio_dagster.store.receipts import ReceiptTail
 from klio_dagster.store.store import Store
 from tests.kill.processes import still_alive
 from tests.services.buckets import Bucket
+from tests.services.waiting import wait_until
 
 LAUNCHER = """
 import json, sys
@@ -36,22 +37,13 @@ def receipts(store: Store) -> set[str]:
     return {r.entity for receipts in ReceiptTail(store, "run").new() for r in receipts}
 
 
-def wait_for_receipts(store: Store) -> None:
-    end = time.monotonic() + START_UP_S
-    while time.monotonic() < end:
-        if receipts(store):
-            return
-        time.sleep(0.1)
-    raise AssertionError("nothing was computed")
-
-
 @pytest.mark.kill
 @pytest.mark.parametrize("victim", ["launcher", "driver"])
 def test_at_most_two_seconds_of_finished_work_have_no_receipt(direct: Store, victim: str):
     options = json.dumps(dict(direct.options))
     launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, direct.url, options])
     try:
-        wait_for_receipts(direct)
+        wait_until(lambda: receipts(direct), START_UP_S, "nothing was computed")
         started = psutil.Process(launcher.pid).children(recursive=True)
         driver = next(p for p in started if "klio_dagster.engine.driver" in p.cmdline())
         killed_at = time.time()
@@ -74,7 +66,7 @@ def test_a_worker_that_is_killed_costs_only_what_it_was_computing(bucket: Bucket
     options = json.dumps(dict(store.options))
     launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, store.url, options])
     try:
-        wait_for_receipts(store)
+        wait_until(lambda: receipts(store), START_UP_S, "nothing was computed")
         started = psutil.Process(launcher.pid).children(recursive=True)
         worker = next(p for p in started if "klio_dagster.engine.worker" in p.cmdline())
         worker.kill()

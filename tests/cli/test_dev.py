@@ -10,13 +10,12 @@ import urllib.request
 import pytest
 
 from klio_dagster.cli.main import main
+from tests.services.ports import free_port
 
 
 @pytest.fixture
 def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 def test_the_ui_serves_this_project_and_ctrl_c_leaves_no_process(project, port):

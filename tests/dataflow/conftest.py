@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from klio_dagster.store.store import Store
 from tests.dataflow.dataflow_catalogue import DataflowCatalogue
+from tests.flows.catalogue import home_in
 from tests.services.buckets import bucket_at
 from tests.services.dataflow import DataflowService, dataflow_service
 from tests.services.gcs import GcsServer
@@ -30,9 +30,7 @@ def catalogue(
     tmp_path: Path, gcs: GcsServer, dataflow_jobs: DataflowService
 ) -> Iterator[DataflowCatalogue]:
     """Nothing computed."""
-    home = tmp_path / "home"
-    home.mkdir()
     # A process that is killed opens the same instance.
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
+    with home_in(tmp_path) as instance:
         yield DataflowCatalogue(tmp_path, instance, gcs.url, dataflow_jobs.endpoint)

@@ -1,38 +1,26 @@
 """Runs of entity assets whose jobs a Dataflow service executes, with a bucket for a store."""
 
+import subprocess
 import sys
-import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from klio_dagster.codecs.json import Json
-from klio_dagster.core.asset import EntityAsset
 from klio_dagster.defs.engines import DataflowEngine
 from klio_dagster.defs.resource import KlioResource
 from klio_dagster.ledger.internals.definitions import is_only_op  # noqa: F401 - loads the room
 from klio_dagster.store.claim import Claim
 from klio_dagster.store.claims import read_claims
+from klio_dagster.store.layout import RECEIPTS_PREFIX
 from tests.buckets.bucket_catalogue import BucketCatalogue
-from tests.dataflow import dataflow_jobs as jobs
-from tests.flows.catalogue import ENTITY_RUN, Catalogue, Outcome, group
+from tests.dataflow.remote_runs import launched, recordings
+from tests.flows.catalogue import ENTITY_RUN, Catalogue, Outcome, home_in
 from tests.services.buckets import Bucket, bucket_at
 from tests.services.dataflow import PROJECT, REGION, DataflowService
 from tests.services.dataflow_job import Job
 from tests.services.gcs import BUCKET
-
-SLOW_S = 0.3
-
-
-def recordings(name: str = "work") -> dg.AssetsDefinition:
-    """recording -> length; a source that says `bad` fails, one that says `slow` takes its time."""
-    return group(
-        EntityAsset("recording", jobs.text, source="tracks/{entity}.txt", output=Json()),
-        EntityAsset("length", jobs.length, deps=["recording"], output=Json()),
-        name=name,
-    )
 
 
 class DataflowCatalogue(BucketCatalogue):
@@ -78,22 +66,20 @@ class DataflowCatalogue(BucketCatalogue):
     def claims(self) -> list[Claim]:
         return [state.claim for state in read_claims(self.store)]
 
+    def launched(self) -> "AbstractContextManager[subprocess.Popen[bytes]]":
+        """A run in a process of its own, whose job has finished something."""
+        told = [str(self.folder.parent), self.bucket.endpoint, self.endpoint, self.bucket.url]
+        return launched(__name__, told, lambda: any(self.store.list(RECEIPTS_PREFIX)))
+
 
 def only_job(service: DataflowService) -> Job:
     (job,) = service.jobs
     return job
 
 
-def wait_until(is_so: Callable[[], bool], within_s: float = 60.0) -> None:
-    end = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.1)
-
-
 def main(folder: str, storage: str, endpoint: str, url: str) -> None:
     """A run in a process of its own, to be killed."""
-    with dg.DagsterInstance.local_temp(str(Path(folder) / "home")) as instance:
+    with home_in(Path(folder)) as instance:
         DataflowCatalogue(Path(folder), instance, storage, endpoint, url).run(recordings())
 
 

@@ -2,12 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import psutil
 import pytest
@@ -15,12 +10,8 @@ import pytest
 from klio_dagster.defs import planning, reattach
 from klio_dagster.store.claims import generation_of
 from klio_dagster.store.open_claim import WRITTEN_BY_S
-from tests.dataflow.dataflow_catalogue import (
-    DataflowCatalogue,
-    only_job,
-    recordings,
-    wait_until,
-)
+from tests.dataflow.dataflow_catalogue import DataflowCatalogue, only_job
+from tests.dataflow.remote_runs import recordings
 from tests.services.dataflow import DataflowService
 from tests.services.dataflow_faults import (
     JobFault,
@@ -31,7 +22,6 @@ from tests.services.dataflow_faults import (
     too_many_jobs,
 )
 from tests.services.faults import Fault
-from tests.services.gcs import GcsServer
 
 BOTH = ("recording", "length")
 
@@ -134,28 +124,12 @@ def fill_with_slow_ones(catalogue: DataflowCatalogue, entities: int) -> list[str
     return names
 
 
-@contextmanager
-def launched(
-    catalogue: DataflowCatalogue, gcs: GcsServer, service: DataflowService, tmp_path: Path
-) -> "Iterator[subprocess.Popen[bytes]]":
-    """A run in a process of its own, whose job has finished something; killed after the block."""
-    command = [sys.executable, "-m", "tests.dataflow.dataflow_catalogue"]
-    told = [str(tmp_path), gcs.url, service.endpoint, catalogue.bucket.url]
-    launcher = subprocess.Popen([*command, *told])
-    try:
-        wait_until(lambda: any("receipts" in name for name in gcs.names()))
-        yield launcher
-    finally:
-        launcher.kill()
-        launcher.wait()
-
-
 @pytest.mark.kill
 def test_a_job_whose_launcher_died_is_found_watched_and_recorded_by_the_next_run(
-    catalogue: DataflowCatalogue, dataflow_jobs: DataflowService, gcs: GcsServer, tmp_path: Path
+    catalogue: DataflowCatalogue, dataflow_jobs: DataflowService
 ) -> None:
     names = fill_with_slow_ones(catalogue, 12)
-    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
+    with catalogue.launched() as launcher:
         launcher.kill()
     (dead,) = catalogue.claims()
 
@@ -203,12 +177,10 @@ def test_a_job_of_which_nobody_could_say_how_it_is_is_asked_for_again(
 def test_a_job_that_the_service_does_not_know_is_waited_for_until_nobody_writes_for_it(
     catalogue: DataflowCatalogue,
     dataflow_jobs: DataflowService,
-    gcs: GcsServer,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = fill_with_slow_ones(catalogue, 12)
-    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
+    with catalogue.launched() as launcher:
         launcher.kill()
     (dead,) = catalogue.claims()
     dataflow_jobs.forget()
@@ -230,10 +202,10 @@ def test_a_job_that_the_service_does_not_know_is_waited_for_until_nobody_writes_
 
 @pytest.mark.kill
 def test_a_job_that_nobody_waits_for_goes_on_and_is_recorded_once_it_has_ended(
-    catalogue: DataflowCatalogue, dataflow_jobs: DataflowService, gcs: GcsServer, tmp_path: Path
+    catalogue: DataflowCatalogue, dataflow_jobs: DataflowService
 ) -> None:
     names = fill_with_slow_ones(catalogue, 12)
-    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
+    with catalogue.launched() as launcher:
         launcher.kill()
     catalogue.put("tracks/new.txt", b"new")
     catalogue.register("new")
@@ -249,10 +221,10 @@ def test_a_job_that_nobody_waits_for_goes_on_and_is_recorded_once_it_has_ended(
 
 
 def test_an_interrupted_run_has_its_job_cancelled_and_waits_for_that(
-    catalogue: DataflowCatalogue, dataflow_jobs: DataflowService, gcs: GcsServer, tmp_path: Path
+    catalogue: DataflowCatalogue, dataflow_jobs: DataflowService
 ) -> None:
     fill_with_slow_ones(catalogue, 40)
-    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
+    with catalogue.launched() as launcher:
         os.kill(launcher.pid, signal.SIGINT)
         launcher.wait(60)
 
@@ -265,10 +237,10 @@ def test_an_interrupted_run_has_its_job_cancelled_and_waits_for_that(
 
 @pytest.mark.kill
 def test_a_driver_that_is_killed_is_replaced_and_its_job_not_submitted_again(
-    catalogue: DataflowCatalogue, dataflow_jobs: DataflowService, gcs: GcsServer, tmp_path: Path
+    catalogue: DataflowCatalogue, dataflow_jobs: DataflowService
 ) -> None:
     names = fill_with_slow_ones(catalogue, 12)
-    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
+    with catalogue.launched() as launcher:
         drivers = [
             process
             for process in psutil.Process(launcher.pid).children()

@@ -26,6 +26,7 @@ from tests.services.dataflow_job import Job
 from tests.services.dataflow_processes import living
 from tests.services.faults import Fault
 from tests.services.gcs import BUCKET, GcsServer
+from tests.services.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def submit(pipeline: str, options: dict[str, Any], **arguments: Any) -> Any:
 def begun(service: DataflowService, file: Path, name: str) -> Job:
     """The job of this name, once its element is being processed."""
     job = service.job(name)
-    _until(lambda: file.exists() and job.worker_pids)
+    wait_until(lambda: file.exists() and job.worker_pids)
     return job
 
 
@@ -125,7 +126,7 @@ def test_a_killed_sdk_worker_is_another_attempt_and_a_job_outlives_its_submitter
         job = begun(service, file, "orphan")
         first = job.pids
         os.kill(job.worker_pids[0], signal.SIGKILL)
-        _until(lambda: job.attempts == 2 and job.worker_pids)
+        wait_until(lambda: job.attempts == 2 and job.worker_pids)
         second = job.pids
 
     assert "SDK harness sdk-0-0 disconnected" in job.errors[0]
@@ -267,10 +268,3 @@ def test_messages_come_by_importance_and_since_a_time(service):
     assert [each.message_text for each in everything][-1] == "Worker pool stopped."
     assert everything[0] not in since
     assert errors[0] == since[0]
-
-
-def _until(is_so: Any, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

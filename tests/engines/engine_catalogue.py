@@ -2,31 +2,30 @@
 
 import json
 import shutil
+import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pydantic import TypeAdapter
 
-from klio_dagster.codecs.json import Json
-from klio_dagster.core.asset import EntityAsset
 from klio_dagster.defs.engines import Engine
 from klio_dagster.defs.resource import KlioResource
 from tests.dataflow import dataflow_jobs as jobs
-from tests.flows.catalogue import ENTITY_RUN, Catalogue, Outcome, group
+from tests.dataflow.remote_runs import launched, recordings
+from tests.flows.catalogue import ENTITY_RUN, Catalogue, Outcome, home_in
 from tests.services.started import ROOT
 
+LONG_S = 240.0  # for what an engine does
 DEMO = ROOT / "demo" / "tracks"
 _ENGINES: TypeAdapter[Any] = TypeAdapter(Engine)
 
 
-def recordings() -> dg.AssetsDefinition:
-    """recording -> length; each execution of the first is logged, a slow one takes 0.3 s."""
-    return group(
-        EntityAsset("recording", jobs.logged, source="tracks/{entity}.txt", output=Json()),
-        EntityAsset("length", jobs.length, deps=["recording"], output=Json()),
-    )
+def logged_recordings() -> dg.AssetsDefinition:
+    """`recordings()`; each execution of the first asset is logged."""
+    return recordings(jobs.logged)
 
 
 class EngineCatalogue(Catalogue):
@@ -80,11 +79,16 @@ class EngineCatalogue(Catalogue):
         given: dict[str, Any] = {"tags": ENTITY_RUN, "entities": "all", **config}
         return self.run(assets, resources={"klio": klio}, **given)
 
+    def launched(self) -> "AbstractContextManager[subprocess.Popen[bytes]]":
+        """A run in a process of its own, once it has begun a few."""
+        told = [str(self.folder.parent), json.dumps(self.engine)]
+        return launched(__name__, told, lambda: len(self.executions()) >= 5, LONG_S)
+
 
 def main(folder: str, engine: str) -> None:
     """A run in a process of its own, to be killed."""
-    with dg.DagsterInstance.local_temp(str(Path(folder) / "home")) as instance:
-        EngineCatalogue(Path(folder), instance, json.loads(engine)).compute(recordings())
+    with home_in(Path(folder)) as instance:
+        EngineCatalogue(Path(folder), instance, json.loads(engine)).compute(logged_recordings())
 
 
 if __name__ == "__main__":

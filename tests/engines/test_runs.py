@@ -1,23 +1,19 @@
 """The same definitions on each engine: equal bytes, an exact ledger, whatever is killed."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from asset_defs.tracks import track_audio
 from klio_dagster.store.claims import read_claims
-from tests.dataflow.dataflow_catalogue import wait_until
-from tests.engines.engine_catalogue import EngineCatalogue, recordings
+from tests.dataflow import dataflow_jobs as jobs
+from tests.engines.engine_catalogue import LONG_S, EngineCatalogue, logged_recordings
+from tests.flows.catalogue import home_in
 from tests.services.engine_programs import JOB_SERVER
 from tests.services.flink import FlinkCluster, JobServer
 from tests.services.prism import Prism
@@ -26,8 +22,6 @@ from tests.services.started import ROOT, worker_command
 pytestmark = pytest.mark.engines
 
 NUMBER = 40
-SLOW_S = 0.3  # of each recording
-_LONG_S = 240.0
 
 MakeEngine = Callable[[str], dict[str, Any]]
 
@@ -72,9 +66,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> MakeEngine:
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Iterator[EngineCatalogue]:
     """Nothing computed; the engine is set by the test."""
-    home = tmp_path / "home"
-    home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
+    with home_in(tmp_path) as instance:
         yield EngineCatalogue(tmp_path, instance, {})
 
 
@@ -86,8 +78,7 @@ def test_real_audio_gives_the_same_bytes_as_on_this_machine(
     catalogue: EngineCatalogue, engine: MakeEngine, tmp_path: Path, name: str
 ) -> None:
     other = tmp_path / "other"
-    (other / "home").mkdir(parents=True)
-    with dg.DagsterInstance.local_temp(str(other / "home")) as instance:
+    with home_in(other) as instance:
         local = EngineCatalogue(other, instance, engine("local"))
         local.fill_with_audio()
         assert local.compute(track_audio).summary is not None
@@ -104,14 +95,6 @@ def test_real_audio_gives_the_same_bytes_as_on_this_machine(
     assert sum(again.counts("materialized").values()) == 0
 
 
-def launched(catalogue: EngineCatalogue, tmp_path: Path) -> "subprocess.Popen[bytes]":
-    """A run in a process of its own, once some of it is finished."""
-    command = [sys.executable, "-m", "tests.engines.engine_catalogue"]
-    launcher = subprocess.Popen([*command, str(tmp_path), json.dumps(catalogue.engine)])
-    wait_until(lambda: len(catalogue.executions()) >= 5, _LONG_S)
-    return launcher
-
-
 def exact(catalogue: EngineCatalogue, names: list[str]) -> None:
     """Every output is there and whole, and recorded; nothing is held."""
     assert catalogue.materialized("length") == set(names)
@@ -126,20 +109,19 @@ def test_whatever_flink_loses_it_begins_again_and_nothing_finished_is_computed_t
     catalogue: EngineCatalogue,
     engine: MakeEngine,
     flink: FlinkCluster,
-    tmp_path: Path,
     victim: str,
 ) -> None:
     names = catalogue.fill(NUMBER)
     catalogue.engine = engine("flink")
-    launcher = launched(catalogue, tmp_path)
-    before = Counter(catalogue.executions())
-    if victim == "task manager":
-        flink.kill_task_manager()
-        flink.start_task_manager()
-    else:
-        flink.sdk_workers()[0].kill()
+    with catalogue.launched() as launcher:
+        before = Counter(catalogue.executions())
+        if victim == "task manager":
+            flink.kill_task_manager()
+            flink.start_task_manager()
+        else:
+            flink.sdk_workers()[0].kill()
 
-    launcher.wait(_LONG_S)
+        launcher.wait(LONG_S)
 
     exact(catalogue, names)
     twice = {name for name, times in Counter(catalogue.executions()).items() if times > 1}
@@ -150,15 +132,14 @@ def test_whatever_flink_loses_it_begins_again_and_nothing_finished_is_computed_t
 @pytest.mark.kill
 @pytest.mark.parametrize("name", ["flink", "prism"])
 def test_the_next_run_finds_the_job_of_a_launcher_that_died(
-    catalogue: EngineCatalogue, engine: MakeEngine, tmp_path: Path, name: str
+    catalogue: EngineCatalogue, engine: MakeEngine, name: str
 ) -> None:
     names = catalogue.fill(NUMBER)
     catalogue.engine = engine(name)
-    launcher = launched(catalogue, tmp_path)
-    os.kill(launcher.pid, signal.SIGKILL)
-    launcher.wait()
+    with catalogue.launched() as launcher:
+        launcher.kill()
 
-    ran = catalogue.compute(recordings())
+    ran = catalogue.compute(logged_recordings())
 
     assert ran.success, ran.error
     exact(catalogue, names)
@@ -168,16 +149,16 @@ def test_the_next_run_finds_the_job_of_a_launcher_that_died(
 @pytest.mark.kill
 @pytest.mark.parametrize("name", ["flink", "prism", "prism, its own"])
 def test_an_interrupted_run_ends_its_job(
-    catalogue: EngineCatalogue, engine: MakeEngine, tmp_path: Path, name: str
+    catalogue: EngineCatalogue, engine: MakeEngine, name: str
 ) -> None:
     catalogue.fill(200)
     catalogue.engine = engine(name)
-    launcher = launched(catalogue, tmp_path)
-    os.kill(launcher.pid, signal.SIGINT)
-    launcher.wait(_LONG_S)
+    with catalogue.launched() as launcher:
+        launcher.send_signal(signal.SIGINT)
+        launcher.wait(LONG_S)
 
     begun = len(catalogue.executions())
     assert begun < 200
     assert list(read_claims(catalogue.store)) == []
-    time.sleep(5 * SLOW_S)
+    time.sleep(5 * jobs.SLOW_S)
     assert len(catalogue.executions()) == begun, "nobody computes any more"

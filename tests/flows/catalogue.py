@@ -236,9 +236,16 @@ def the_group(assets: dg.AssetsDefinition) -> EntityGroup:
 
 
 @contextmanager
+def home_in(folder: Path) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance in a test's folder, which may be empty; processes may share it."""
+    home = folder / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        yield instance
+
+
+@contextmanager
 def opened(folder: Path) -> Iterator[Catalogue]:
     """The catalogue in a folder, which may be empty."""
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
+    with home_in(folder) as instance:
         yield Catalogue(folder, instance)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +100,6 @@ class CountedCatalogue:
                     data = self.store.get(output_path(asset, entity, ".json"))
                     assert record.data_version == data_version(data)
         assert list(self.store.list("_klio/open/")) == []
-
-
-def wait_until(is_so: Callable[[], object], seconds: float = START_UP_S) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.01)
 
 
 def processes_below(run_worker: "subprocess.Popen[bytes]") -> list[psutil.Process]:

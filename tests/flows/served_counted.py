@@ -1,7 +1,6 @@
 """`klio dev` on a counted catalogue, and runs launched and ended by what its pages send."""
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import psutil
 
 from tests.flows.counted_catalogue import ASSETS, CountedCatalogue
 from tests.kill.processes import still_alive
+from tests.services.ports import free_port
 from tests.ui.served import Ui
 
 _WORKSPACE = """\
@@ -92,9 +92,7 @@ def served_counted(catalogue: CountedCatalogue, *, slots: int = 2) -> Iterator[S
     folder = catalogue.home.parent
     (folder / "workspace.yaml").write_text(_WORKSPACE)
     (catalogue.home / "dagster.yaml").write_text(_SETTINGS.format(slots=slots))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "klio_dagster.cli.main", "dev", "--port", str(port), "--json"]
     with (folder / "dev.log").open("wb") as said:
         process = subprocess.Popen(

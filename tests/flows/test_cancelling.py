@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.flows.counted_catalogue import START_UP_S, CountedCatalogue, wait_until
+from tests.flows.counted_catalogue import START_UP_S, CountedCatalogue
 from tests.flows.counted_jobs import SLOWNESS, executions
 from tests.flows.served_counted import Served, served_counted
 from tests.kill.processes import still_alive
+from tests.services.waiting import wait_until
 
 ENTITIES = [f"e-{number}" for number in range(300)]
 WITHIN_S = 40.0  # it takes some two seconds on a quiet machine

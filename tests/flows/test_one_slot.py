@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.counted_catalogue import ASSETS, CountedCatalogue, wait_until
+from tests.flows.counted_catalogue import ASSETS, CountedCatalogue
 from tests.flows.counted_jobs import SLOWNESS, executions
 from tests.flows.served_counted import served_counted
+from tests.services.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.counted_catalogue import ASSETS, CountedCatalogue, processes_below, wait_until
+from tests.flows.counted_catalogue import ASSETS, CountedCatalogue, processes_below
 from tests.flows.counted_jobs import SLOWNESS, executions
+from tests.services.waiting import wait_until
 
 GOOD = [f"g-{number}" for number in range(500)]
 LONGEST_S = 180.0

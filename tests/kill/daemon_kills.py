@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +14,7 @@ import psutil
 from tests.kill import points
 from tests.kill.stream import Sent, Stream
 from tests.kill.streamed_defs import WORKERS
+from tests.services.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 _LOCATION = """\
@@ -23,6 +24,8 @@ load_from:
 _DIES_WITHIN_S = 90.0
 _DONE_WITHIN_S = 180.0
 _SERVES_CODE = "api grpc"
+# Not more often: what is asked opens a ledger or reads all processes.
+until = partial(wait_until, every_s=0.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,13 +186,6 @@ def _servers(daemon: "subprocess.Popen[bytes]", found: list[psutil.Process]) -> 
             if _SERVES_CODE in " ".join(_command(each)) and each not in found:
                 found.append(each)
     return bool(found) or daemon.poll() is not None
-
-
-def until(is_so: Callable[[], object], within_s: float, why: str) -> None:
-    end = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < end, why
-        time.sleep(0.2)
 
 
 def _named(sent: Sent) -> str:

@@ -30,12 +30,12 @@ from tests.flows.counted_catalogue import (
     START_UP_S,
     CountedCatalogue,
     processes_below,
-    wait_until,
 )
 from tests.flows.counted_defs import entities as partitions
 from tests.flows.counted_jobs import executions
 from tests.flows.served_counted import served_counted
 from tests.kill.processes import still_alive
+from tests.services.waiting import wait_until
 
 DRIVER, WORKER = "klio_dagster.engine.driver", "klio_dagster.engine.worker"
 OF_A_RUN = ("driver", "worker", "run worker", "all of the run")

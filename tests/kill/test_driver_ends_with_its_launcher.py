@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.kill.processes import still_alive
+from tests.services.waiting import wait_until
 
 LAUNCHER = """
 import sys
@@ -32,14 +32,8 @@ def descendants(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
-def wait_for_receipts(store: Path) -> None:
-    end = time.monotonic() + START_UP_S
-    while time.monotonic() < end:
-        parts = list(store.glob("_klio/receipts/run/*.jsonl"))
-        if any(part.stat().st_size for part in parts):
-            return
-        time.sleep(0.05)
-    raise AssertionError("nothing was computed")
+def has_receipts(store: Path) -> bool:
+    return any(part.stat().st_size for part in store.glob("_klio/receipts/run/*.jsonl"))
 
 
 @pytest.mark.kill
@@ -58,7 +52,7 @@ def test_driver_and_workers_end_within_two_seconds(
 ) -> None:
     launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(tmp_path), transform])
     try:
-        wait_for_receipts(tmp_path)
+        wait_until(lambda: has_receipts(tmp_path), START_UP_S, "nothing was computed")
         processes = descendants(launcher.pid)
         driver = next(p for p in processes if "klio_dagster.engine.driver" in p.cmdline())
         assert len(processes) >= 3, "driver and two workers"

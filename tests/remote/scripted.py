@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from klio_dagster.engine.remote.job import Bill, JobInfo, Look, Message, State
 from klio_dagster.errors import KlioError
+from tests.services.scripted import next_of
 
 SHOWN = {
     State.WAITING: "PENDING",
@@ -38,14 +39,14 @@ class ScriptedJob:
         why: str = "",
         refuses: KlioError | None = None,
     ) -> None:
-        self._answers = list(answers)
+        self._answers: list[Look | KlioError] = list(answers)
         self._when_cancelled = when_cancelled
         self._why, self._refuses = why, refuses
         self.looks = self.cancels = 0
 
     def look(self) -> Look:
         self.looks += 1
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        answer = next_of(self._answers)
         if isinstance(answer, KlioError):
             raise answer
         return answer

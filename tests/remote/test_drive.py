@@ -15,6 +15,7 @@ from klio_dagster.engine.remote.told import Ending, Kind, Told, told_of
 from klio_dagster.engine.remote.watch import Orders, Watch
 from klio_dagster.errors import ConfigError, RunError, ServiceUnavailableError
 from tests.remote.scripted import ScriptedJob, at
+from tests.services.scripted import next_of
 
 OPTIONS = FlinkOptions(kind="flink", workers=1, master="there:8081")
 MANIFEST = Manifest(
@@ -38,7 +39,7 @@ class ScriptedService:
         self.submissions = 0
 
     def find(self, _manifest: Manifest, _job_id: str | None) -> ScriptedJob | None:
-        found = self._finds.pop(0) if len(self._finds) > 1 else self._finds[0]
+        found = next_of(self._finds)
         if isinstance(found, Exception):
             raise found
         return found

@@ -1,7 +1,5 @@
 """A Flink cluster is asked as it wants to be asked, and what it says is understood."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from klio_dagster.core.manifest import Manifest
@@ -24,12 +22,6 @@ Traceback (most recent call last):
 
 \tat org.apache.flink.runtime.taskmanager.Task.run(Task.java:562)
 """
-
-
-@pytest.fixture
-def cluster() -> Iterator[ScriptedFlink]:
-    with ScriptedFlink() as scripted:
-        yield scripted
 
 
 def flink(master: str) -> Flink:

@@ -1,8 +1,7 @@
 """What is said to a job service, and what its answers mean: Prism, Flink's job server, others."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,22 +26,11 @@ from klio_dagster.store.store import Store
 from tests.services.faults import Fault, FaultyProxy
 from tests.services.scripted_flink import ScriptedFlink
 from tests.services.scripted_job_service import ScriptedJobService
+from tests.services.waiting import wait_until
 
 NAME = job_name(Manifest(run="r-1", store="", parts=(), chain=[], engine={}))
 TRACE = "Traceback (most recent call last):\n  File x\nKeyError: 'mel' [while running 'e']\n"
 CODE = grpc.StatusCode
-
-
-@pytest.fixture
-def service() -> Iterator[ScriptedJobService]:
-    with ScriptedJobService() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-def cluster() -> Iterator[ScriptedFlink]:
-    with ScriptedFlink() as scripted:
-        yield scripted
 
 
 @pytest.fixture
@@ -62,13 +50,6 @@ def found(service: ScriptedJobService, manifest: Manifest) -> PortableJob:
     job = Portable(options(service)).find(manifest, None)
     assert job is not None
     return job
-
-
-def until(is_so: Callable[[], bool], within_s: float = 20.0) -> None:
-    end = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.02)
 
 
 def test_a_pipeline_is_submitted_under_its_runs_name_with_our_workers(
@@ -176,7 +157,7 @@ def test_what_matters_of_what_it_says_is_passed_on_and_its_errors_are_the_reason
     job = found(service, manifest)
 
     messages: list[Message] = []
-    until(lambda: messages.extend(job.look().messages) or len(messages) >= 2)
+    wait_until(lambda: messages.extend(job.look().messages) or len(messages) >= 2, 20.0)
 
     assert messages == [Message("slow"), Message(TRACE, is_error=True)]
     assert job.error() == "KeyError: 'mel'"

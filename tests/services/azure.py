@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import http.client
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.services.gcs import BUCKET
+from tests.services.ports import free_port
 from tests.services.s3 import wait_until_it_answers
 
 NOT_THERE = "azurite is not there (`npm install --prefix .cache/azurite azurite`)"
@@ -53,9 +53,7 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if command is None:
         pytest.skip(NOT_THERE)
     folder = tmp_path_factory.mktemp("azure")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [
             *(command, "--silent", "--skipApiVersionCheck", "--disableTelemetry"),

@@ -13,13 +13,12 @@ import psutil
 from klio_dagster.engine.guardian import Guardian
 from tests.services.engine_programs import FLINK_JARS, JOB_SERVER
 from tests.services.flink_rest import FlinkRest
+from tests.services.ports import free_port, listens
 from tests.services.started import (
     Started,
     end_all,
     family_rss,
-    free_port,
     java,
-    listens,
     process_environment,
     worker_command,
 )

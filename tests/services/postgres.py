@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
+from tests.services.ports import free_port
 
 NOT_THERE = (
     "PostgreSQL's server programs are not installed (Debian: tools/debian-packages.sh brings them)"
@@ -61,7 +62,7 @@ class PostgresServer:
         if self._user:
             shutil.chown(self._folder, self._user)
         self._run("initdb", "-D", self._data, "-U", "klio", "-A", "trust", "-E", "UTF8", "-N")
-        self.port = _free_port()
+        self.port = free_port()
         self._settings = [f"fsync={'on' if durable else 'off'}", "unix_socket_directories="]
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -134,9 +135,3 @@ class PostgresServer:
 def _unprivileged() -> str:
     known = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in known else "nobody"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

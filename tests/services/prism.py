@@ -11,11 +11,10 @@ import psutil
 
 from klio_dagster.engine.guardian import Guardian
 from tests.services.engine_programs import PRISM_PROGRAM
+from tests.services.ports import free_port, listens
 from tests.services.started import (
     Started,
     family_rss,
-    free_port,
-    listens,
     process_environment,
     worker_command,
 )

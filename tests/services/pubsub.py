@@ -2,7 +2,6 @@
 
 import http.client
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+
+from tests.services.ports import free_port
 
 NOT_THERE = (
     "the Pub/Sub emulator is not installed (it needs java and "
@@ -67,7 +68,7 @@ class PubSubEmulator:
     def __init__(self, command: list[str]) -> None:
         self._command = command
         self._folder = Path(tempfile.mkdtemp(prefix="klio-pubsub-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
@@ -169,9 +170,3 @@ def _subscriber(channel: Any) -> Any:
 
 def _random_name() -> str:
     return f"klio-{uuid4().hex[:12]}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -2,15 +2,15 @@
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.services.gcs import BUCKET
+from tests.services.ports import free_port, listens
+from tests.services.waiting import wait_until
 
 NOT_THERE = "versitygw is not there and Go is not installed, so it cannot be built"
 _MODULE = "github.com/versity/versitygw/cmd/versitygw@latest"
@@ -57,9 +57,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip(NOT_THERE)
     folder = tmp_path_factory.mktemp("s3")
     (folder / BUCKET).mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     options = s3_options("")
     keys = ["--access", options["access_key_id"], "--secret", options["secret_access_key"]]
     server = subprocess.Popen(
@@ -78,12 +76,4 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def wait_until_it_answers(port: int) -> None:
     """Return once something listens there."""
-    end = time.monotonic() + _START_S
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError(f"nothing listens at port {port}")
+    wait_until(lambda: listens(port), _START_S, f"nothing listens at port {port}")

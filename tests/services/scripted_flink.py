@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.services.scripted import next_of
 from tests.services.web import Answer, Request, Server
 
 ENDED = ("FINISHED", "FAILED", "CANCELED")
@@ -35,9 +36,6 @@ class FlinkJobScript:
     started: int = 1000
     counts: dict[str, int] = field(default_factory=lambda: {"RUNNING": 1})
     failures: list[tuple[int, str]] = field(default_factory=list)
-
-    def next_state(self) -> str:
-        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
     def overview(self) -> dict[str, Any]:
         ended = self.states[0] in ENDED
@@ -90,7 +88,7 @@ class ScriptedFlink(Server):
             return _json({"exceptionHistory": {"entries": entries[::-1], "truncated": False}})
         if request.method == "PATCH":
             return _cancelled(job, request)
-        return _json({"jid": job.id, "state": job.next_state(), "status-counts": job.counts})
+        return _json({"jid": job.id, "state": next_of(job.states), "status-counts": job.counts})
 
 
 def _cancelled(job: FlinkJobScript, request: Request) -> Answer:

@@ -11,6 +11,8 @@ from apache_beam.portability.api import beam_job_api_pb2 as api
 from apache_beam.portability.api import beam_job_api_pb2_grpc as services
 from google.protobuf import struct_pb2
 
+from tests.services.scripted import next_of
+
 _NAME = "beam:option:job_name:v1"
 _ENDED = ("DONE", "FAILED", "CANCELLED")
 
@@ -34,9 +36,6 @@ class JobScript:
     when_cancelled: list[str] = field(default_factory=lambda: ["CANCELLING", "CANCELLED"])
     messages: list[tuple[str, str]] = field(default_factory=list)
     late_s: float = 0.0
-
-    def next_state(self) -> str:
-        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
 
 class ScriptedJobService(services.JobServiceServicer):
@@ -93,7 +92,7 @@ class ScriptedJobService(services.JobServiceServicer):
 
     def GetState(self, request: Any, context: Any) -> Any:
         self._asked("GetState", context)
-        return api.JobStateEvent(state=self._job(request, context).next_state())
+        return api.JobStateEvent(state=next_of(self._job(request, context).states))
 
     def GetStateStream(self, request: Any, context: Any) -> Iterator[Any]:
         yield api.JobStateEvent(state=self._job(request, context).states[0])

@@ -1,17 +1,33 @@
 """A claim whose launcher is gone gets another one; its job does not notice, the old one does."""
 
-from dataclasses import replace
+from collections.abc import Callable
 
 import pytest
 
 from klio_dagster.errors import ClaimLostError
-from klio_dagster.store.claim import ClaimState, encoded
+from klio_dagster.store.claim import ClaimState
 from klio_dagster.store.claims import read_claims
 from klio_dagster.store.heartbeat import Confirmation
-from klio_dagster.store.layout import claim_path
 from klio_dagster.store.memory import MemoryStore
-from klio_dagster.store.open_claim import OpenClaim, adopt, open_claim
+from klio_dagster.store.open_claim import OpenClaim, adopt
+from tests.store.elsewhere import held_elsewhere, launched_by
 from tests.store.told_clock import Clock
+
+
+class Interrupted(MemoryStore):
+    """Lets something else happen right before or right after the next writing."""
+
+    before_put: Callable[[], object] | None = None
+    after_put: Callable[[], object] | None = None
+
+    def put(self, path: str, data: bytes) -> None:
+        before, self.before_put = self.before_put, None
+        after, self.after_put = self.after_put, None
+        if before is not None:
+            before()
+        super().put(path, data)
+        if after is not None:
+            after()
 
 
 @pytest.fixture
@@ -20,17 +36,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(clock: Clock) -> MemoryStore:
-    return MemoryStore(clock)
+def store(clock: Clock) -> Interrupted:
+    return Interrupted(clock)
 
 
 @pytest.fixture
 def theirs(store: MemoryStore) -> OpenClaim:
     """A claim with a job elsewhere, in the hands of another machine."""
-    claim = open_claim(store, "r1", assets=["mel"], engine="flink", job_id="j-1").claim
-    claim = replace(claim, launcher=replace(claim.launcher, host="elsewhere", machine="another"))
-    store.put(claim_path("r1"), encoded(claim))
-    held = OpenClaim(store, claim)
+    held = held_elsewhere(store, engine="flink", job_id="j-1")
     held.beat()
     return held
 
@@ -81,10 +94,44 @@ def test_of_two_that_want_it_one_gets_it(
     store: MemoryStore, clock: Clock, theirs: OpenClaim
 ) -> None:
     state = orphaned(store, clock)
-    launcher = replace(theirs.claim.launcher, host="faster")
-    store.put(claim_path("r1"), encoded(replace(theirs.claim, launcher=launcher)))
+    launched_by(store, theirs.claim, host="faster")
 
     assert adopt(store, state) is None
+
+
+def test_of_two_that_have_read_it_who_writes_last_holds_it(
+    store: Interrupted, clock: Clock, theirs: OpenClaim
+) -> None:
+    state = orphaned(store, clock)
+    rivals: list[OpenClaim] = []
+
+    def rival_adopts() -> None:
+        rivals.append(launched_by(store, theirs.claim, host="faster"))
+        rivals[0].beat()
+
+    store.before_put = rival_adopts
+
+    ours = adopt(store, state)
+
+    (rival,) = rivals
+    assert ours is not None
+    ours.beat()
+    with pytest.raises(ClaimLostError):
+        rival.beat()
+
+
+def test_who_is_overwritten_before_its_first_beat_is_told_so_at_once(
+    store: Interrupted, clock: Clock, theirs: OpenClaim
+) -> None:
+    state = orphaned(store, clock)
+    rivals: list[OpenClaim] = []
+    store.after_put = lambda: rivals.append(launched_by(store, theirs.claim, host="slower"))
+
+    with pytest.raises(ClaimLostError):
+        adopt(store, state)
+
+    (rival,) = rivals
+    rival.beat()
 
 
 def test_a_claim_that_is_revoked_lets_no_worker_write(

@@ -1,22 +1,23 @@
 """A started run holds its claim until it ends, dies, or falls silent."""
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from klio_dagster.errors import ClaimLostError, ConfigError, EntitiesInFlightError
-from klio_dagster.store.claim import goes_before
+from klio_dagster.store.claim import encoded, goes_before
 from klio_dagster.store.claims import ClaimState, read_claims, remove_claim
 from klio_dagster.store.layout import beat_path, claim_path, work_id_of
 from klio_dagster.store.memory import MemoryStore
 from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.processes import started_at
 from klio_dagster.store.store import Store
+from tests.store.elsewhere import held_elsewhere, launched_by
 from tests.store.told_clock import Clock
 
 HOLD = """
@@ -43,24 +44,6 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     yield process
     process.kill()
     process.communicate()
-
-
-def _change(store: MemoryStore, run_id: str, **fields: object) -> None:
-    """Rewrite a claim as if another process had written it."""
-    written = json.loads(store.get(claim_path(run_id)))
-    store.put(claim_path(run_id), json.dumps(written | fields).encode())
-
-
-def _launched_by(store: MemoryStore, run_id: str, **fields: object) -> None:
-    """Rewrite a claim as if another machine or process had launched it."""
-    launcher = json.loads(store.get(claim_path(run_id)))["launcher"]
-    _change(store, run_id, launcher=launcher | fields)
-
-
-def _elsewhere(store: MemoryStore, run_id: str) -> None:
-    """A claim that another machine holds."""
-    open_claim(store, run_id, assets=["mel"])
-    _launched_by(store, run_id, host="elsewhere")
 
 
 def _only(states: list[ClaimState]) -> ClaimState:
@@ -101,7 +84,7 @@ def test_a_claim_that_is_just_being_written_has_its_object_s_time():
     clock = Clock()
     store = MemoryStore(clock)
     held = open_claim(store, "r1", assets=["mel"])
-    _change(store, "r1", created=0.0)
+    store.put(claim_path("r1"), encoded(replace(held.claim, created=0.0)))
 
     assert _only(read_claims(store, now=clock())).claim == held.claim
 
@@ -147,7 +130,7 @@ def test_a_process_that_got_the_number_of_a_dead_one_keeps_nothing_alive():
     store = MemoryStore()
     held = open_claim(store, "r1", assets=["mel"])
     assert held.claim.launcher.started is not None
-    _launched_by(store, "r1", started=held.claim.launcher.started - 1)
+    launched_by(store, held.claim, started=held.claim.launcher.started - 1)
 
     assert not _only(read_claims(store)).is_alive
 
@@ -156,8 +139,8 @@ def test_where_no_start_time_is_known_the_process_number_decides(
     holder: subprocess.Popen[bytes],
 ):
     store = MemoryStore()
-    open_claim(store, "r1", assets=["mel"])
-    _launched_by(store, "r1", started=None, pid=holder.pid)
+    held = open_claim(store, "r1", assets=["mel"])
+    launched_by(store, held.claim, started=None, pid=holder.pid)
     before = _only(read_claims(store)).is_alive
 
     holder.kill()
@@ -173,7 +156,7 @@ def test_where_no_start_time_is_known_the_process_number_decides(
 def test_a_run_on_another_machine_is_dead_after_a_minute_of_silence(silent_s: int, is_alive: bool):
     clock = Clock()
     store = MemoryStore(clock)
-    _elsewhere(store, "r1")
+    held_elsewhere(store)
     clock.now += silent_s
 
     state = _only(read_claims(store, now=clock()))
@@ -185,7 +168,7 @@ def test_a_run_on_another_machine_is_dead_after_a_minute_of_silence(silent_s: in
 def test_age_is_taken_by_the_store_s_clock_not_by_ours():
     clock = Clock()  # the store is years behind this machine
     store = MemoryStore(clock)
-    _elsewhere(store, "r1")
+    held_elsewhere(store)
     open_claim(store, "r2", assets=["mel"])
 
     states = {s.claim.run_id: s.is_alive for s in read_claims(store)}
@@ -207,7 +190,7 @@ def test_a_dead_run_can_be_cleared_away_by_another():
 def test_a_run_killed_while_it_opened_or_closed_its_claim_is_no_obstacle(left: str):
     clock = Clock()
     store = MemoryStore(clock)
-    _elsewhere(store, "r1")
+    held_elsewhere(store)
     store.delete(*({claim_path("r1"), beat_path("r1")} - {left}))
     clock.now += 61
 

@@ -1,17 +1,15 @@
 """An hour forward, an hour back: the wall clock decides neither who lives nor who goes first."""
 
-from dataclasses import replace
-
 import pytest
 
-from klio_dagster.store.claim import encoded, goes_before
+from klio_dagster.store.claim import goes_before
 from klio_dagster.store.claims import read_claims
 from klio_dagster.store.clock import wall_clock_from
 from klio_dagster.store.heartbeat import Confirmation
-from klio_dagster.store.layout import claim_path
 from klio_dagster.store.memory import MemoryStore
-from klio_dagster.store.open_claim import OpenClaim, open_claim
+from klio_dagster.store.open_claim import open_claim
 from klio_dagster.store.settling import settling
+from tests.store.elsewhere import held_elsewhere
 
 HOUR = 3600.0
 
@@ -40,14 +38,6 @@ def clocks() -> Clocks:
 def is_alive(clocks: Clocks) -> bool:
     (state,) = read_claims(clocks.store, now=clocks.wall, monotonic=clocks.monotonic)
     return state.is_alive
-
-
-def held_elsewhere(store: MemoryStore) -> OpenClaim:
-    """A claim of another machine, in the hands of its launcher there."""
-    claim = open_claim(store, "r1", assets=["mel"]).claim
-    theirs = replace(claim, launcher=replace(claim.launcher, host="elsewhere"))
-    store.put(claim_path("r1"), encoded(theirs))
-    return OpenClaim(store, theirs)
 
 
 set_clock = pytest.mark.parametrize("by_s", [HOUR, -HOUR], ids=["forward", "back"])

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import psutil
 from playwright.sync_api import Browser, sync_playwright
 
 from demo.prepare import prepare
+from tests.services.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
@@ -110,9 +110,7 @@ class Ui:
 @contextmanager
 def served(project: Project) -> Iterator[Ui]:
     """`klio dev` on a project, for as long as the block lasts; no process of it is left."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = project.folder / "dev.log"
     with log.open("wb") as errors:
         server = subprocess.Popen(
