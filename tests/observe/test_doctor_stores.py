@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,46 @@ def test_a_server_that_ignores_preconditions_is_no_store(
     assert "that was there already" in of(found, "create once").said
     assert "two runs" in of(found, "create once").remedy
     assert gcs.names() == []
+
+
+def test_a_server_that_refuses_what_is_new_is_no_store(proxy: FaultyProxy, through: Bucket):
+    with proxy.broken(Fault(status=412, on="PUT POST", where="rival")):
+        found = store_findings(through.store())
+
+    assert list(not_ok(found)) == ["create once"]
+    assert of(found, "create once").verdict is Verdict.FAIL
+    assert "refused as if it were there" in of(found, "create once").said
+    assert "no run can begin" in of(found, "create once").remedy
+
+
+def test_an_answer_that_was_lost_is_no_refusal(proxy: FaultyProxy, through: Bucket):
+    with proxy.broken(Fault(is_lost=True, on="PUT POST", where="rival", times=1)) as (lost,):
+        found = store_findings(through.store())
+
+    assert lost.met == 1
+    assert list(not_ok(found)) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "remedy"),
+    [
+        pytest.param({"status": 403}, "storage.objects.create", id="not permitted"),
+        pytest.param({"status": 503}, "check that it answers", id="down"),
+        pytest.param({"is_lost": True}, "check that it answers", id="cut off"),
+        pytest.param({"status": 403, "code": "ExpiredToken"}, "log in again", id="logged out"),
+        pytest.param({"status": 501}, "If-None-Match", id="never heard of it"),
+        pytest.param({"status": 400}, "If-None-Match", id="does not take it"),
+    ],
+)
+def test_why_nothing_can_be_created_once_decides_what_helps(
+    proxy: FaultyProxy, through: Bucket, fault: Mapping[str, Any], remedy: str
+):
+    with proxy.broken(Fault(on="PUT POST", where="/one$", after=1, times=20, **fault)):
+        failed = of(store_findings(through.store()), "create once")
+
+    assert failed.verdict is Verdict.FAIL
+    assert remedy in failed.remedy
+    assert ("If-None-Match" in failed.remedy) == ("If-None-Match" in remedy)
 
 
 @pytest.mark.parametrize(("offset_s", "word"), [(3600.0, "ahead of"), (-3600.0, "behind")])
