@@ -19,6 +19,7 @@ from klio_dagster.observe.doctor.checkup import Configured
 from klio_dagster.observe.doctor.engines import EngineInUse
 from klio_dagster.observe.doctor.finding import secrets_in
 from klio_dagster.observe.doctor.messages import Listener, Told
+from klio_dagster.observe.doctor.sources import place_of
 from klio_dagster.store.sources import SourcePattern
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.settings import message_sensors
@@ -128,14 +129,15 @@ def _stores(groups: Sequence[ProjectGroup]) -> list[tuple[Store, Sequence[str]]]
     return list(found.values())
 
 
-def _sources(groups: Sequence[ProjectGroup]) -> list[tuple[Store, SourcePattern]]:
-    found: dict[str, tuple[Store, SourcePattern]] = {}
+def _sources(groups: Sequence[ProjectGroup]) -> list[tuple[Store, Sequence[SourcePattern]]]:
+    """Each pattern once, those of one folder together."""
+    found: dict[tuple[str, str], tuple[Store, dict[str, SourcePattern]]] = {}
     for each in groups:
         for text in each.group.sources:
             pattern = SourcePattern.parse(text)
-            if pattern.root:
-                found.setdefault(pattern.root, (each.store, pattern))
-    return list(found.values())
+            place = place_of(each.store, pattern), pattern.root
+            found.setdefault(place, (each.store, {}))[1][text] = pattern
+    return [(store, list(patterns.values())) for store, patterns in found.values()]
 
 
 def _listeners(project: Project, opening: Opening) -> tuple[list[Listener], list[str]]:

@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 
-from klio_dagster.observe.doctor.examine import Check, examine
 from klio_dagster.observe.doctor.finding import About, Verdict
 from klio_dagster.observe.doctor.places import file_system, is_shared, store_file_system
-from klio_dagster.observe.doctor.stores import look_at_source
 from klio_dagster.store.layout import DOCTOR_PREFIX
-from klio_dagster.store.sources import SourcePattern
 from klio_dagster.store.store import Store
 from tests.flows.disks import closed_to_writers
 from tests.observe.doctored import not_ok, of, store_findings, verdicts
@@ -294,37 +291,3 @@ def test_a_bucket_mounted_as_a_folder_has_another_remedy_than_a_network_disk(tmp
     assert "one machine" in on_network.remedy
     assert "gs://" in mounted.remedy
     assert {on_network.verdict, mounted.verdict} == {Verdict.WARN}
-
-
-def source_findings(store: Store, pattern: str):
-    parsed = SourcePattern.parse(pattern)
-    look = Check(About("source", parsed.root), "access", lambda: look_at_source(store, parsed))
-    return examine([look], within_s=30).findings
-
-
-def test_sources_elsewhere_are_listed_and_read_and_nothing_else(
-    proxy: FaultyProxy, through: Bucket
-):
-    through.store().put("tracks/a.flac", b"sound")
-    proxy.asked.clear()
-
-    found = source_findings(through.store(), f"{through.url}/tracks/{{entity}}.flac")
-
-    assert verdicts(found) == {"list": "ok", "read": "ok", "speed": "ok"}
-    assert {method for method, _ in proxy.asked} <= {"GET", "HEAD"}
-
-
-def test_sources_that_may_be_listed_and_not_read_are_found(proxy: FaultyProxy, through: Bucket):
-    through.store().put("tracks/a.flac", b"sound")
-
-    with proxy.broken(Fault(status=403, on="HEAD")):
-        found = source_findings(through.store(), f"{through.url}/tracks/{{entity}}.flac")
-
-    assert verdicts(found) == {"list": "ok", "read": "fail"}
-    assert "storage.objects.get" in of(found, "read").remedy
-
-
-def test_a_place_without_sources_is_a_warning(tmp_path: Path):
-    found = source_findings(Store.open(str(tmp_path)), f"file://{tmp_path}/none/{{entity}}.flac")
-
-    assert verdicts(found) == {"list": "ok", "read": "warn"}
