@@ -35,7 +35,7 @@ def asked(service: DataflowService, **more: str) -> Mapping[str, Answer]:
         "endpoint": service.endpoint,
         "pipeline_options": {"temp_location": FOLDER, **more},
     }
-    return {answer.what: answer for answer in answers(json.dumps(engine))}
+    return {answer.what: answer for answer in answers(json.dumps(engine), 60)}
 
 
 def test_a_folder_that_can_be_written_is_fine_and_as_it_was(

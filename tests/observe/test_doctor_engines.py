@@ -91,7 +91,7 @@ def test_each_process_has_its_own_time(monkeypatch, kind, is_deep, started):
         time.sleep(0.4)
         return result
 
-    answer = '[{"what": "service", "said": "", "verdict": "ok", "remedy": "", "figures": {}}]'
+    answer = '{"what": "service", "said": "", "verdict": "ok", "remedy": "", "figures": {}}\n'
     monkeypatch.setattr(engines, "child", lambda *_: slow(answer))
     monkeypatch.setattr(engines, "probed", lambda *_: slow({}))
     monkeypatch.setattr(engines, "carry_out", lambda *_, **__: slow(None))

@@ -111,8 +111,11 @@ class Dataflow:
             job_id = None
         return None if job_id is None else self._job(manifest, job_id)
 
-    def check(self) -> Iterator[Answer]:
+    def check(self, start_s: float = 0.0) -> Iterator[Answer]:  # noqa: ARG002 - nothing is started
         """Whether the service lets us in, and what is staged can be written.
+
+        Args:
+            start_s: of what a run starts itself, which is nothing.
 
         Raises:
             ConfigError: it does not know us.

@@ -13,7 +13,12 @@ from klio_dagster.core.size import shown_bytes
 from klio_dagster.engine.launch import carry_out
 from klio_dagster.engine.options import engine_options, usable_cores
 from klio_dagster.engine.probe import TRANSFORMS
-from klio_dagster.observe.doctor.children import ChildFailedError, child, probed
+from klio_dagster.observe.doctor.children import (
+    ChildFailedError,
+    ChildTooSlowError,
+    child,
+    probed,
+)
 from klio_dagster.observe.doctor.examine import Check
 from klio_dagster.observe.doctor.finding import About, Finding, Verdict
 from klio_dagster.store.layout import manifest_head, manifest_part
@@ -25,6 +30,9 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _BEAM = "import klio_dagster.engine.beam.pipeline, klio_dagster.engine.beam.runners"
 _ASK = ("-m", "klio_dagster.engine.remote.ask")
 _BESIDES_S = 5.0  # a process that takes too long is ended, and that is said, before the check is
+_SILENT = (
+    "see that the service answers, and that this machine is not busy; --timeout gives it longer"
+)
 _INSTALL = "install klio-dagster again, with what it depends on, for the interpreter that runs it"
 
 
@@ -83,15 +91,22 @@ def look_at_service(about: About, engine: EngineInUse) -> Generator[Finding]:
         about: the engine.
         engine: with its options.
     """
+    failed: ChildFailedError | None = None
     try:
-        said = child([*_ASK, json.dumps(dict(engine.options))], engine.within_s)
+        said = child(
+            [*_ASK, json.dumps(dict(engine.options)), str(engine.within_s)], engine.within_s
+        )
     except ChildFailedError as error:
-        remedy = error.remedy or "mend what it names, or report it with this line"
-        yield about.fail("service", str(error), remedy)
-        return
-    for answer in json.loads(said.splitlines()[-1]):
-        told = answer | {"verdict": Verdict(answer["verdict"])}
-        yield Finding(subject=about.subject, where=about.where, **told)
+        said, failed = error.printed, error
+    for line in said.splitlines(keepends=True):
+        if line.endswith("\n"):  # none that was cut off
+            answer = json.loads(line)
+            told = answer | {"verdict": Verdict(answer["verdict"])}
+            yield Finding(subject=about.subject, where=about.where, **told)
+    if failed:
+        is_slow = isinstance(failed, ChildTooSlowError)
+        remedy = _SILENT if is_slow else "mend what it names, or report it with this line"
+        yield about.fail("service", str(failed), remedy)
 
 
 LOOKS: Mapping[str, Callable[[About, EngineInUse], Generator[Finding]]] = {
