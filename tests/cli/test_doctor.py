@@ -269,6 +269,28 @@ def test_a_subscription_that_is_missing_fails_once_its_sensor_is_on(streaming, p
     assert "messages, uploads" in daemon["said"]
 
 
+def test_a_schedule_that_is_on_waits_for_the_daemon(project):
+    text = (project.folder / "definitions.py").read_text()
+    nightly = """
+nightly = dg.ScheduleDefinition(
+    "nightly",
+    target="*",
+    cron_schedule="@daily",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+"""
+    text = text.replace(
+        "defs = dg.Definitions(", f"{nightly}\ndefs = dg.Definitions(\n    schedules=[nightly],"
+    )
+    project.write("definitions.py", text)
+
+    done = project.klio("doctor", "--json")
+
+    (daemon,) = found(done, "database", "works")
+    assert (done.code, daemon["verdict"]) == (0, "warn")
+    assert "1 schedule switched on wait for it (nightly)" in daemon["said"]
+
+
 def test_what_a_killed_run_and_messages_left_is_counted(streaming):
     store = store_of(streaming)
     keep(streaming, "one", "two")

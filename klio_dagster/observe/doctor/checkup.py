@@ -38,6 +38,7 @@ class Configured:
         home: DAGSTER_HOME.
         environment: of this process.
         sensors_on: names of the sensors that Dagster's daemon is to tick.
+        schedules_on: the same of schedules.
     """
 
     stores: Sequence[tuple[Store, Sequence[str]]]
@@ -51,6 +52,7 @@ class Configured:
     home: Path
     environment: Mapping[str, str]
     sensors_on: Collection[str]
+    schedules_on: Collection[str]
 
 
 def examined(
@@ -125,7 +127,9 @@ def _database(configured: Configured) -> list[Check]:
         Check(
             About("database", "Dagster's daemon"),
             "works",
-            lambda: database.look_at_daemon(instance, configured.sensors_on),
+            lambda: database.look_at_daemon(
+                instance, configured.sensors_on, configured.schedules_on
+            ),
         ),
         home,
         versions,
