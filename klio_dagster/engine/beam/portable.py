@@ -41,6 +41,7 @@ from klio_dagster.engine.remote.job import (
     Verdict,
     job_name,
 )
+from klio_dagster.engine.remote.place import address_of, is_here
 from klio_dagster.errors import ConfigError
 
 _LAST_WORDS_S = 5.0  # a job may be seen to have failed before it has said why
@@ -271,14 +272,19 @@ def service_answers(
 
 
 def _worker_answer(options: PortableOptions) -> Answer:
-    """Whether the command that starts a worker is here, where it is to be.
+    """Whether the command that starts a worker is where it is to be, if that is here.
 
     Raises:
         ConfigError: there is none.
     """
     if options.environment != "process":
-        return Answer("worker", f"{options.environment}: {options.worker}")
+        told = options.worker or "as environment_options say"
+        return Answer("worker", f"{options.environment}: {told}")
     command = options.worker or _own_worker()
+    if not is_here(address_of(options)):
+        said = f"{command} has to be where {address_of(options)} starts workers; nobody sees that from here"
+        remedy = f"look there, or set worker= to where {NAME} is"
+        return Answer("worker", said, Verdict.WARN, remedy)
     if Path(command).exists():
         return Answer("worker", command)
     said = f"{command} is not on this machine; it has to be where the workers run"
