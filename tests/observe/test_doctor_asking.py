@@ -5,6 +5,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,21 @@ def test_a_job_server_that_does_not_listen_has_last_words(
     }
     last_words = "did not listen in 2 s: INFO looking for the cluster"
     assert last_words in found["service"].said
+
+
+def test_deep_workers_of_this_machine_can_import_the_transforms_or_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(engines, "_ASK", ("-c", f"print({ANSWER!r})"))
+    here = EngineInUse(
+        options=PORTABLE, memory={}, transforms=["nowhere:mel"], is_deep=True, within_s=60
+    )
+    elsewhere = replace(here, options={**PORTABLE, "job_endpoint": "there:1"})
+
+    found = [examine([engine_check(each)], within_s=60).findings for each in (here, elsewhere)]
+
+    assert [verdicts(each) for each in found] == [
+        {"slots": "ok", "transforms": "fail"},
+        {"slots": "ok"},
+    ]
+    assert "nowhere:mel" in of(found[0], "transforms").said

@@ -282,7 +282,8 @@ def _worker_answer(options: PortableOptions) -> Answer:
         return Answer("worker", f"{options.environment}: {told}")
     command = options.worker or _own_worker()
     if not is_here(address_of(options)):
-        said = f"{command} has to be where {address_of(options)} starts workers; nobody sees that from here"
+        where = address_of(options)
+        said = f"{command} has to be where {where} starts workers; nobody sees that from here"
         remedy = f"look there, or set worker= to where {NAME} is"
         return Answer("worker", said, Verdict.WARN, remedy)
     if Path(command).exists():
