@@ -42,8 +42,8 @@ def doctor(timeout_s: float, deep: bool, as_json: bool) -> int:
     Looks at every store, source, subscription and topic of the project, at Dagster's storage and
     daemon, at the engine and at the libraries of its workers: there, permitted, fast enough, clocks
     right. Small objects are written and removed again, in each store below _klio/doctor/ and in
-    Dataflow's temp_location; nothing else is written anywhere. What does not answer in time hides
-    nothing else. Exit code 1 if something does not work; warnings are none.
+    Dataflow's temp_location and staging_location; nothing else is written anywhere. What does not
+    answer in time hides nothing else. Exit code 1 if something does not work; warnings are none.
     """
     process_s = max(timeout_s, _PROCESS_S)
     logging.disable(logging.WARNING)  # what libraries say of their tries, the findings say better

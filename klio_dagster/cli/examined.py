@@ -14,11 +14,12 @@ from klio_dagster.core.asset import EntityAsset, EntityStep
 from klio_dagster.core.reference import reference_of
 from klio_dagster.errors import KlioError, LedgerError
 from klio_dagster.ledger.internals.failures import ledger_error
-from klio_dagster.ledger.internals.health import running_sensors
+from klio_dagster.ledger.internals.health import switched_on
 from klio_dagster.observe.doctor.checkup import Configured
 from klio_dagster.observe.doctor.engines import EngineInUse
 from klio_dagster.observe.doctor.finding import secrets_in
 from klio_dagster.observe.doctor.messages import Listener, Told
+from klio_dagster.observe.doctor.sources import place_of
 from klio_dagster.store.sources import SourcePattern
 from klio_dagster.store.store import Store
 from klio_dagster.streaming.settings import message_sensors
@@ -100,6 +101,7 @@ def configured(
         home=opening.home,
         environment=dict(os.environ),
         sensors_on=on,
+        schedules_on=_schedules_on(project, opening),
     )
 
 
@@ -128,14 +130,15 @@ def _stores(groups: Sequence[ProjectGroup]) -> list[tuple[Store, Sequence[str]]]
     return list(found.values())
 
 
-def _sources(groups: Sequence[ProjectGroup]) -> list[tuple[Store, SourcePattern]]:
-    found: dict[str, tuple[Store, SourcePattern]] = {}
+def _sources(groups: Sequence[ProjectGroup]) -> list[tuple[Store, Sequence[SourcePattern]]]:
+    """Each pattern once, those of one folder together."""
+    found: dict[tuple[str, str], tuple[Store, dict[str, SourcePattern]]] = {}
     for each in groups:
         for text in each.group.sources:
             pattern = SourcePattern.parse(text)
-            if pattern.root:
-                found.setdefault(pattern.root, (each.store, pattern))
-    return list(found.values())
+            place = place_of(each.store, pattern), pattern.root
+            found.setdefault(place, (each.store, {}))[1][text] = pattern
+    return [(store, list(patterns.values())) for store, patterns in found.values()]
 
 
 def _listeners(project: Project, opening: Opening) -> tuple[list[Listener], list[str]]:
@@ -159,17 +162,28 @@ def _listeners(project: Project, opening: Opening) -> tuple[list[Listener], list
     return listeners, list(all_on)
 
 
+def _schedules_on(project: Project, opening: Opening) -> list[str]:
+    """The names of all schedules that are switched on."""
+    found: set[str] = set()
+    for each in project.groups:
+        schedules = list(each.location.repository.schedule_defs)
+        found |= _switched_on(project.instance, schedules, opening)
+    return sorted(found)
+
+
 def _switched_on(
-    instance: dg.DagsterInstance, sensors: Sequence[dg.SensorDefinition], opening: Opening
+    instance: dg.DagsterInstance,
+    definitions: Sequence[dg.SensorDefinition] | Sequence[dg.ScheduleDefinition],
+    opening: Opening,
 ) -> frozenset[str]:
     """Where the database does not say, what the definitions do."""
     if opening.error is None:
         try:
-            return running_sensors(instance, sensors)
+            return switched_on(instance, definitions)
         except LedgerError:
             pass  # its own check says so
-    running = dg.DefaultSensorStatus.RUNNING
-    return frozenset(each.name for each in sensors if each.default_status is running)
+    running = (dg.DefaultSensorStatus.RUNNING, dg.DefaultScheduleStatus.RUNNING)
+    return frozenset(each.name for each in definitions if each.default_status in running)
 
 
 def _told(groups: Sequence[ProjectGroup]) -> Iterator[Told]:

@@ -71,7 +71,8 @@ class PortableOptions(RemoteOptions):
         variables: environment variables of a `process`.
 
     Raises:
-        ConfigError: `workers` is below 1, or `worker` is not set where it has to be.
+        ConfigError: `workers` is below 1, or `worker` is not set where it has to be: Beam's
+            `environment_options` may say it instead.
     """
 
     job_endpoint: str = ""

@@ -16,6 +16,7 @@ from klio_dagster.errors import ConfigError
 _GLIBC_MINOR = range(28, 4, -1)
 _LEGACY = ("manylinux2014", "manylinux2010", "manylinux1")
 _NO_WHEEL = re.compile(r"No matching distribution found for ([\w.-]+)==")
+_WITHOUT_PIP = "No module named pip"
 _SHOWN_CHARACTERS = 300
 
 
@@ -31,7 +32,7 @@ def fetch(pins: Mapping[str, str], folder: Path, machine: str) -> int:
         How many were fetched.
 
     Raises:
-        ConfigError: a library has no wheel for that machine, or pip failed.
+        ConfigError: a library has no wheel for that machine, or pip failed, or is not there.
     """
     there = {named(path) for path in _whole_wheels(folder)}
     missing = [
@@ -90,7 +91,7 @@ def _build(pin: str, folder: Path) -> None:
     """Make the wheel of a library that comes as source only.
 
     Raises:
-        ConfigError: it cannot be built, or only for machines like this one.
+        ConfigError: it cannot be built, or only for machines like this one; or there is no pip.
     """
     where = f"library {pin}"
     before = set(folder.glob("*.whl"))
@@ -130,7 +131,11 @@ def _common(folder: Path) -> list[str]:
 
 
 def _pip(*arguments: str) -> str | None:
-    """Call pip; None when that went well, else what it said."""
+    """Call pip; None when that went well, else what it said.
+
+    Raises:
+        ConfigError: there is no pip, as in an environment that uv has made.
+    """
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(
         command,
@@ -140,6 +145,12 @@ def _pip(*arguments: str) -> str | None:
         text=True,
         check=False,
     )
+    if done.returncode and _last_line(done.stdout).endswith(_WITHOUT_PIP):
+        raise ConfigError(
+            "it has no pip, which fetches the wheels of workers",
+            where=f"environment {sys.prefix}",
+            fix="install pip into this environment: python -m ensurepip, or uv pip install pip",
+        )
     return done.stdout if done.returncode else None
 
 

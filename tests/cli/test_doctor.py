@@ -53,7 +53,13 @@ def test_programs_get_each_finding_and_the_numbers(project):
     assert sum(counts(done).values()) == len(findings)
     assert all(set(each) == FIELDS for each in findings)
     assert {each["verdict"] for each in findings} <= {"ok", "warn", "fail"}
-    assert {each["subject"] for each in findings} == {"store", "database", "engine", "libraries"}
+    assert {each["subject"] for each in findings} == {
+        "store",
+        "source",
+        "database",
+        "engine",
+        "libraries",
+    }
     assert [
         each["what"] for each in findings if each["verdict"] != "ok" and not each["remedy"]
     ] == []
@@ -179,6 +185,24 @@ def test_sources_in_another_bucket_are_looked_at_with_their_own_options(project,
     assert gcs.names() == [f"{bucket.url.partition('://')[2].partition('/')[2]}/clips/one.raw"]
 
 
+def test_a_pattern_that_matches_no_recording_is_a_warning_wherever_they_lie(project):
+    project.write("data/clips/one.wav", "sound")
+    project.write("elsewhere/one.wav", "sound")
+    text = (project.folder / "definitions.py").read_text()
+    inside = project.klio("doctor", "--json")
+    text = text.replace("clips/{entity}.raw", f"file://{project.folder}/elsewhere/{{entity}}.raw")
+    project.write("definitions.py", text)
+    outside = project.klio("doctor", "--json")
+
+    for done, folder in ((inside, "data/clips"), (outside, "elsewhere")):
+        (warned,) = found(done, "source", "read")
+        assert (done.code, warned["verdict"]) == (0, "warn")
+        assert warned["where"] == f"{project.folder}/{folder}"
+        assert "matches none of the 1 file there, 'one.wav' for one" in warned["said"].replace(
+            "clips/one", "one"
+        )
+
+
 @pytest.mark.postgres
 def test_a_database_that_is_down_is_a_finding_beside_the_others(project):
     pytest.importorskip("dagster_postgres")
@@ -243,6 +267,28 @@ def test_a_subscription_that_is_missing_fails_once_its_sensor_is_on(streaming, p
     (daemon,) = found(listening, "database", "works")
     assert daemon["verdict"] == "warn"
     assert "messages, uploads" in daemon["said"]
+
+
+def test_a_schedule_that_is_on_waits_for_the_daemon(project):
+    text = (project.folder / "definitions.py").read_text()
+    nightly = """
+nightly = dg.ScheduleDefinition(
+    "nightly",
+    target="*",
+    cron_schedule="@daily",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+"""
+    text = text.replace(
+        "defs = dg.Definitions(", f"{nightly}\ndefs = dg.Definitions(\n    schedules=[nightly],"
+    )
+    project.write("definitions.py", text)
+
+    done = project.klio("doctor", "--json")
+
+    (daemon,) = found(done, "database", "works")
+    assert (done.code, daemon["verdict"]) == (0, "warn")
+    assert "1 schedule switched on wait for it (nightly)" in daemon["said"]
 
 
 def test_what_a_killed_run_and_messages_left_is_counted(streaming):

@@ -1,4 +1,4 @@
-"""What the doctor learns of Dataflow's temporary folder."""
+"""What the doctor learns of the folders that Dataflow is given."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ def asked(service: DataflowService, **more: str) -> Mapping[str, Answer]:
         "endpoint": service.endpoint,
         "pipeline_options": {"temp_location": FOLDER, **more},
     }
-    return {answer.what: answer for answer in answers(json.dumps(engine))}
+    return {answer.what: answer for answer in answers(json.dumps(engine), 60)}
 
 
 def test_a_folder_that_can_be_written_is_fine_and_as_it_was(
@@ -73,6 +73,25 @@ def test_a_folder_that_cannot_be_written_is_none(
     assert found["temp_location"].verdict is Verdict.FAIL
     assert FOLDER in found["temp_location"].said
     assert gcs.names() == []
+
+
+def test_where_code_is_staged_is_tried_as_well(
+    proxy: FaultyProxy, dataflow_jobs: DataflowService, gcs: GcsServer
+) -> None:
+    found = asked(dataflow_jobs, staging_location="gs://no-such-bucket/staging")
+
+    assert found["temp_location"].verdict is Verdict.OK
+    assert found["staging_location"].verdict is Verdict.FAIL
+    assert "gs://no-such-bucket/staging" in found["staging_location"].said
+    assert found["staging_location"].remedy
+    assert gcs.names() == []
+
+
+@pytest.mark.parametrize("staging", [FOLDER, f"{FOLDER}/"], ids=["the same", "with a slash"])
+def test_a_folder_that_is_both_is_tried_once(
+    proxy: FaultyProxy, dataflow_jobs: DataflowService, staging: str
+) -> None:
+    assert set(asked(dataflow_jobs, staging_location=staging)) == {"service", "temp_location"}
 
 
 def test_an_option_that_beam_does_not_know_is_a_warning_with_the_one_that_was_meant(

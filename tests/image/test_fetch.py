@@ -4,6 +4,8 @@ pip is real; in the place of an index it has a folder.
 """
 
 import io
+import subprocess
+import sys
 import tarfile
 import zipfile
 
@@ -115,6 +117,19 @@ def test_a_wheel_built_for_this_machine_alone_is_refused(index, wheels):
     ):
         fetch({"native": "1.0"}, wheels, "x86_64")
     assert list(wheels.iterdir()) == []
+
+
+def test_an_environment_without_pip_is_told_to_install_it(index, wheels, tmp_path, monkeypatch):
+    offer(index, "sound", "py3-none-any")
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    monkeypatch.setattr(sys, "executable", str(bare / "bin" / "python"))
+
+    with pytest.raises(ConfigError) as refused:
+        fetch({"sound": "1.0"}, wheels, "x86_64")
+
+    assert refused.value.what == "it has no pip, which fetches the wheels of workers"
+    assert "install pip into this environment" in refused.value.fix
 
 
 def test_what_no_index_has_is_one_line(index, wheels):

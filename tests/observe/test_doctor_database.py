@@ -10,6 +10,7 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
+    ScheduleInstigatorData,
     SensorInstigatorData,
 )
 from dagster._daemon.types import DaemonHeartbeat
@@ -128,11 +129,12 @@ def instance(tmp_path):
 
 def test_a_daemon_that_works_was_seen(instance):
     beat(instance)
+    beat(instance, "SCHEDULER", age_s=20.0)
 
-    (found,) = look_at_daemon(instance, ["messages"])
+    (found,) = look_at_daemon(instance, ["messages"], ["nightly"])
 
     assert found.verdict is Verdict.OK
-    assert found.said == "seen 10 s ago"
+    assert found.said == "seen 20 s ago"
 
 
 @pytest.mark.parametrize("ever", [True, False], ids=["no more", "never"])
@@ -140,17 +142,38 @@ def test_sensors_that_nobody_ticks_are_a_warning(instance, ever):
     if ever:
         beat(instance, age_s=3600)
 
-    (found,) = look_at_daemon(instance, ["messages"])
+    (found,) = look_at_daemon(instance, ["messages"], [])
 
     assert found.verdict is Verdict.WARN
-    assert "messages" in found.said
+    assert "it does not run, and 1 sensor switched on wait for it (messages)" in found.said
     assert "klio dev" in found.remedy
 
 
+@pytest.mark.parametrize(
+    ("alive", "sensors", "said"),
+    [
+        pytest.param(None, [], "it does not run, and 1 schedule switched", id="no daemon"),
+        pytest.param(None, ["messages"], "1 sensor and 1 schedule switched on", id="both wait"),
+        pytest.param("SENSOR", ["messages"], "a part of it does not run, and 1 sched", id="half"),
+    ],
+)
+def test_schedules_that_nobody_ticks_are_a_warning(instance, alive, sensors, said):
+    if alive:
+        beat(instance, alive)
+
+    (found,) = look_at_daemon(instance, sensors, ["nightly"])
+
+    assert found.verdict is Verdict.WARN
+    assert said in found.said
+    assert "nightly" in found.said
+    assert found.figures["schedules_on"] == 1
+
+
 def test_no_daemon_is_fine_where_nothing_needs_it(instance):
-    (found,) = look_at_daemon(instance, [])
+    (found,) = look_at_daemon(instance, [], [])
 
     assert found.verdict is Verdict.OK
+    assert "no sensor or schedule is on" in found.said
 
 
 def nothing(_context):
@@ -171,10 +194,25 @@ def test_a_sensor_is_on_as_it_was_switched_or_as_it_is_declared(instance):
     ):
         instance.add_instigator_state(_state(name, status))
 
-    assert health.running_sensors(instance, sensors) == {"declared", "switched_on"}
+    assert health.switched_on(instance, sensors) == {"declared", "switched_on"}
 
 
-def _state(name, status):
+def test_a_schedule_is_on_as_it_was_switched_whatever_a_sensor_of_its_name_is(instance):
+    running = dg.DefaultScheduleStatus.RUNNING
+    job = dg.define_asset_job("job")
+    schedules = [
+        dg.ScheduleDefinition("declared", job=job, cron_schedule="@daily", default_status=running),
+        dg.ScheduleDefinition("switched_on", job=job, cron_schedule="@daily"),
+        dg.ScheduleDefinition("resting", job=job, cron_schedule="@daily"),
+    ]
+    instance.add_instigator_state(_state("resting", InstigatorStatus.RUNNING))
+    schedule = ScheduleInstigatorData("@daily")
+    instance.add_instigator_state(_state("switched_on", InstigatorStatus.RUNNING, schedule))
+
+    assert health.switched_on(instance, schedules) == {"declared", "switched_on"}
+
+
+def _state(name, status, data=None):
     from dagster._core.remote_origin import (
         GrpcServerCodeLocationOrigin,
         RemoteInstigatorOrigin,
@@ -183,7 +221,8 @@ def _state(name, status):
 
     place = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=1, location_name="l")
     origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(place, "r"), name)
-    return InstigatorState(origin, InstigatorType.SENSOR, status, SensorInstigatorData())
+    kind = InstigatorType.SCHEDULE if data else InstigatorType.SENSOR
+    return InstigatorState(origin, kind, status, data or SensorInstigatorData())
 
 
 def test_a_home_as_klio_makes_it_is_fine(tmp_path):

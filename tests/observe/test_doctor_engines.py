@@ -83,7 +83,9 @@ def test_a_worker_that_starts_too_slowly_is_no_reason_to_install_anything():
     [
         pytest.param("local", False, ["worker", "driver"], id="worker and driver"),
         pytest.param("local", True, ["worker", "driver", "pipeline", "transforms"], id="deep"),
-        pytest.param("prism", True, ["service"], id="a service is asked once"),
+        pytest.param("prism", False, ["service"], id="a service is asked once"),
+        pytest.param("prism", True, ["service", "transforms"], id="deep, with workers here"),
+        pytest.param("dataflow", True, ["service"], id="deep, with workers elsewhere"),
     ],
 )
 def test_each_process_has_its_own_time(monkeypatch, kind, is_deep, started):
@@ -91,7 +93,7 @@ def test_each_process_has_its_own_time(monkeypatch, kind, is_deep, started):
         time.sleep(0.4)
         return result
 
-    answer = '[{"what": "service", "said": "", "verdict": "ok", "remedy": "", "figures": {}}]'
+    answer = '{"what": "service", "said": "", "verdict": "ok", "remedy": "", "figures": {}}\n'
     monkeypatch.setattr(engines, "child", lambda *_: slow(answer))
     monkeypatch.setattr(engines, "probed", lambda *_: slow({}))
     monkeypatch.setattr(engines, "carry_out", lambda *_, **__: slow(None))

@@ -33,9 +33,11 @@ NOBODY = "127.0.0.1:1"
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service is asked by this process, which has loaded Beam."""
 
-    def asked(arguments: Sequence[str], _within_s: float) -> str:
-        assert list(arguments[:-1]) == ["-m", "klio_dagster.engine.remote.ask"]
-        return json.dumps([asdict(each) for each in answers(arguments[-1])])
+    def asked(arguments: Sequence[str], within_s: float) -> str:
+        *ask, engine, seconds = arguments
+        assert ask == ["-m", "klio_dagster.engine.remote.ask"]
+        assert float(seconds) == within_s
+        return "".join(f"{json.dumps(asdict(each))}\n" for each in answers(engine, within_s))
 
     monkeypatch.setattr(engines, "child", asked)
 
@@ -52,8 +54,10 @@ def service() -> Iterator[ScriptedJobService]:
         yield scripted
 
 
-def findings(options: Mapping[str, Any]) -> Sequence[Finding]:
-    engine = EngineInUse(options=options, memory={}, transforms=[], is_deep=False, within_s=120)
+def findings(options: Mapping[str, Any], within_s: float = 120) -> Sequence[Finding]:
+    engine = EngineInUse(
+        options=options, memory={}, transforms=[], is_deep=False, within_s=within_s
+    )
     return examine([engine_check(engine)], within_s=150).findings
 
 

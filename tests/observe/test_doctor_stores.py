@@ -2,17 +2,15 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from klio_dagster.observe.doctor.examine import Check, examine
 from klio_dagster.observe.doctor.finding import About, Verdict
 from klio_dagster.observe.doctor.places import file_system, is_shared, store_file_system
-from klio_dagster.observe.doctor.stores import look_at_source
 from klio_dagster.store.layout import DOCTOR_PREFIX
-from klio_dagster.store.sources import SourcePattern
 from klio_dagster.store.store import Store
 from tests.flows.disks import closed_to_writers
 from tests.observe.doctored import not_ok, of, store_findings, verdicts
@@ -87,6 +85,46 @@ def test_a_server_that_ignores_preconditions_is_no_store(
     assert "that was there already" in of(found, "create once").said
     assert "two runs" in of(found, "create once").remedy
     assert gcs.names() == []
+
+
+def test_a_server_that_refuses_what_is_new_is_no_store(proxy: FaultyProxy, through: Bucket):
+    with proxy.broken(Fault(status=412, on="PUT POST", where="rival")):
+        found = store_findings(through.store())
+
+    assert list(not_ok(found)) == ["create once"]
+    assert of(found, "create once").verdict is Verdict.FAIL
+    assert "refused as if it were there" in of(found, "create once").said
+    assert "no run can begin" in of(found, "create once").remedy
+
+
+def test_an_answer_that_was_lost_is_no_refusal(proxy: FaultyProxy, through: Bucket):
+    with proxy.broken(Fault(is_lost=True, on="PUT POST", where="rival", times=1)) as (lost,):
+        found = store_findings(through.store())
+
+    assert lost.met == 1
+    assert list(not_ok(found)) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "remedy"),
+    [
+        pytest.param({"status": 403}, "storage.objects.create", id="not permitted"),
+        pytest.param({"status": 503}, "check that it answers", id="down"),
+        pytest.param({"is_lost": True}, "check that it answers", id="cut off"),
+        pytest.param({"status": 403, "code": "ExpiredToken"}, "log in again", id="logged out"),
+        pytest.param({"status": 501}, "If-None-Match", id="never heard of it"),
+        pytest.param({"status": 400}, "If-None-Match", id="does not take it"),
+    ],
+)
+def test_why_nothing_can_be_created_once_decides_what_helps(
+    proxy: FaultyProxy, through: Bucket, fault: Mapping[str, Any], remedy: str
+):
+    with proxy.broken(Fault(on="PUT POST", where="/one$", after=1, times=20, **fault)):
+        failed = of(store_findings(through.store()), "create once")
+
+    assert failed.verdict is Verdict.FAIL
+    assert remedy in failed.remedy
+    assert ("If-None-Match" in failed.remedy) == ("If-None-Match" in remedy)
 
 
 @pytest.mark.parametrize(("offset_s", "word"), [(3600.0, "ahead of"), (-3600.0, "behind")])
@@ -253,37 +291,3 @@ def test_a_bucket_mounted_as_a_folder_has_another_remedy_than_a_network_disk(tmp
     assert "one machine" in on_network.remedy
     assert "gs://" in mounted.remedy
     assert {on_network.verdict, mounted.verdict} == {Verdict.WARN}
-
-
-def source_findings(store: Store, pattern: str):
-    parsed = SourcePattern.parse(pattern)
-    look = Check(About("source", parsed.root), "access", lambda: look_at_source(store, parsed))
-    return examine([look], within_s=30).findings
-
-
-def test_sources_elsewhere_are_listed_and_read_and_nothing_else(
-    proxy: FaultyProxy, through: Bucket
-):
-    through.store().put("tracks/a.flac", b"sound")
-    proxy.asked.clear()
-
-    found = source_findings(through.store(), f"{through.url}/tracks/{{entity}}.flac")
-
-    assert verdicts(found) == {"list": "ok", "read": "ok", "speed": "ok"}
-    assert {method for method, _ in proxy.asked} <= {"GET", "HEAD"}
-
-
-def test_sources_that_may_be_listed_and_not_read_are_found(proxy: FaultyProxy, through: Bucket):
-    through.store().put("tracks/a.flac", b"sound")
-
-    with proxy.broken(Fault(status=403, on="HEAD")):
-        found = source_findings(through.store(), f"{through.url}/tracks/{{entity}}.flac")
-
-    assert verdicts(found) == {"list": "ok", "read": "fail"}
-    assert "storage.objects.get" in of(found, "read").remedy
-
-
-def test_a_place_without_sources_is_a_warning(tmp_path: Path):
-    found = source_findings(Store.open(str(tmp_path)), f"file://{tmp_path}/none/{{entity}}.flac")
-
-    assert verdicts(found) == {"list": "ok", "read": "warn"}

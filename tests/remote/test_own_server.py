@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from klio_dagster.engine.beam import own_server
 from klio_dagster.engine.beam.own_server import OwnServer, flink_server, prism_server
 from klio_dagster.engine.beam.portable import Portable
 from klio_dagster.engine.options import PrismOptions
@@ -112,12 +111,11 @@ def test_what_dies_at_its_start_says_why_in_its_own_words() -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_what_never_listens_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_server, "_START_S", 1.0)
+def test_what_never_listens_is_ended() -> None:
     before = psutil.Process().children(recursive=True)
 
     with pytest.raises(RunError, match=r"did not listen in 1 s"):
-        OwnServer(python(DEAF), "engine 'flink'")
+        OwnServer(python(DEAF), "engine 'flink'", within_s=1.0)
 
     started = set(psutil.Process().children(recursive=True)) - set(before)
     assert not still_alive(list(started), within_s=10)

@@ -67,6 +67,7 @@ _STATES: Mapping[str, State] = {
     "FAILED": State.FAILED,
     "CANCELLED": State.CANCELLED,
 }
+_FOLDERS = ("temp_location", "staging_location")  # options; what Beam and its workers write to
 
 
 class Dataflow:
@@ -110,8 +111,11 @@ class Dataflow:
             job_id = None
         return None if job_id is None else self._job(manifest, job_id)
 
-    def check(self) -> Iterator[Answer]:
+    def check(self, start_s: float = 0.0) -> Iterator[Answer]:  # noqa: ARG002 - nothing is started
         """Whether the service lets us in, and what is staged can be written.
+
+        Args:
+            start_s: of what a run starts itself, which is nothing.
 
         Raises:
             ConfigError: it does not know us.
@@ -120,9 +124,12 @@ class Dataflow:
         self._client.named("klio-doctor")
         yield Answer("service", f"{where_of(self._options)} answers")
         yield from unknown_options(self._options.pipeline_options)
-        folder = str(self._options.pipeline_options.get("temp_location", ""))
-        if folder:
-            yield _written(folder)
+        tried: set[str] = set()
+        for option in _FOLDERS:
+            folder = str(self._options.pipeline_options.get(option) or "")
+            if folder.rstrip("/") not in {"", *tried}:
+                tried.add(folder.rstrip("/"))
+                yield _written(option, folder)
 
     def _named(self, name: str) -> str | None:
         jobs = self._client.named(name)
@@ -245,21 +252,21 @@ class DataflowJob:
         return found
 
 
-def _written(folder: str) -> Answer:
-    """Whether a folder takes what is staged, and lets go of it."""
+def _written(option: str, folder: str) -> Answer:
+    """Whether the folder of an option takes what is staged, and lets go of it."""
     trial = f"klio-doctor-{uuid4().hex}"
     try:
         store = opened_store(folder)
         store.put(trial, b"")
     except KlioError as error:
         said = f"{error.where}: {error.what}"
-        return Answer("temp_location", said, Verdict.FAIL, error.fix)
+        return Answer(option, said, Verdict.FAIL, error.fix)
     try:
         store.delete(trial)
     except KlioError as error:
         said = f"{folder} can be written, but {trial} not removed: {error.what}"
-        return Answer("temp_location", said, Verdict.WARN, error.fix)
-    return Answer("temp_location", f"{folder} can be written")
+        return Answer(option, said, Verdict.WARN, error.fix)
+    return Answer(option, f"{folder} can be written")
 
 
 def _state(shown_state: str) -> State:

@@ -12,7 +12,7 @@ from typing import Any
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.engine.beam.flink_rest import FlinkRest
 from klio_dagster.engine.beam.job_api import named, service_at
-from klio_dagster.engine.beam.own_server import OwnServer, flink_server
+from klio_dagster.engine.beam.own_server import START_S, OwnServer, flink_server
 from klio_dagster.engine.beam.portable import (
     PortableJob,
     service_answers,
@@ -120,8 +120,11 @@ class Flink:
             job_id = None
         return None if job_id is None else FlinkJob(self._rest, self._info(manifest, job_id))
 
-    def check(self) -> Iterator[Answer]:
+    def check(self, start_s: float = START_S) -> Iterator[Answer]:
         """Whether the cluster has the slots for a job, and can be submitted to.
+
+        Args:
+            start_s: how long the job server may take until it listens, in seconds.
 
         Raises:
             ConfigError: there is no such file.
@@ -144,10 +147,10 @@ class Flink:
             yield Answer("restarts", _NO_RESTARTS, Verdict.WARN, remedy)
         else:
             yield Answer("restarts", strategy)
-        yield from service_answers(self._options, "job server", self._job_server)
+        yield from service_answers(self._options, "job server", lambda: self._job_server(start_s))
 
-    def _job_server(self) -> OwnServer:
-        return flink_server(self._options.job_server_jar, self._rest.url)
+    def _job_server(self, within_s: float = START_S) -> OwnServer:
+        return flink_server(self._options.job_server_jar, self._rest.url, within_s)
 
     def _shown(self, manifest: Manifest, told: PortableJob) -> str:
         """The id of the job once it shows at the cluster.

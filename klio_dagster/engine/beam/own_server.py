@@ -20,7 +20,7 @@ from klio_dagster.engine.beam.reason import reason_of
 from klio_dagster.engine.guardian import Guardian
 from klio_dagster.errors import ConfigError, RunError
 
-_START_S = 120.0
+START_S = 120.0
 _GRACE_S = 5.0
 _LOOK_S = 0.5
 _KEPT_LINES = 50
@@ -32,13 +32,19 @@ class OwnServer:
     Args:
         command: of it, made from the port it is to listen on and a folder of its own.
         where: what it belongs to, for messages.
+        within_s: how long it may take until it listens, in seconds.
 
     Raises:
         ConfigError: it cannot be started.
         RunError: it ends, or does not listen in time.
     """
 
-    def __init__(self, command: Callable[[int, str], Sequence[str]], where: str) -> None:
+    def __init__(
+        self,
+        command: Callable[[int, str], Sequence[str]],
+        where: str,
+        within_s: float = START_S,
+    ) -> None:
         self._folder = TemporaryDirectory(prefix="klio-job-server-", ignore_cleanup_errors=True)
         self._guardian = Guardian()
         port = _free_port()
@@ -63,7 +69,7 @@ class OwnServer:
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
         self._reader = threading.Thread(target=self._show, daemon=True)
         self._reader.start()
-        self._wait_for_it(where)
+        self._wait_for_it(where, within_s)
 
     def stop(self) -> None:
         """End it. Safe to call again."""
@@ -77,14 +83,14 @@ class OwnServer:
         self._guardian.close()
         self._folder.cleanup()
 
-    def _wait_for_it(self, where: str) -> None:
+    def _wait_for_it(self, where: str, within_s: float) -> None:
         """Return once it listens.
 
         Raises:
             RunError: it ends, or does not in time.
         """
         with closing(grpc.insecure_channel(self.endpoint)) as channel:
-            for _ in range(int(_START_S / _LOOK_S)):
+            for _ in range(max(1, int(within_s / _LOOK_S))):
                 try:
                     grpc.channel_ready_future(channel).result(timeout=_LOOK_S)
                 except grpc.FutureTimeoutError:
@@ -95,9 +101,9 @@ class OwnServer:
         code = self._process.poll()
         self.stop()
         self._reader.join(_GRACE_S)
-        did = f"did not listen in {_START_S:g} s" if code is None else f"ended with code {code}"
+        did = f"did not listen in {within_s:g} s" if code is None else f"ended with code {code}"
         why = f": {said}" if (said := self._last_words()) else ", and said nothing"
-        raise RunError(f"its job server {did}{why}", where, "read all it said in the run's output")
+        raise RunError(f"its job server {did}{why}", where, "read all it says in a run's output")
 
     def _last_words(self) -> str:
         """The last error it said, else the last line; those of a Java trace say where, not what."""
@@ -114,11 +120,12 @@ class OwnServer:
                 sys.stderr.flush()
 
 
-def prism_server(location: str) -> OwnServer:
+def prism_server(location: str, within_s: float = START_S) -> OwnServer:
     """Beam's Prism.
 
     Args:
         location: path of its binary.
+        within_s: how long it may take until it listens, in seconds.
 
     Raises:
         ConfigError: it cannot be started.
@@ -131,15 +138,17 @@ def prism_server(location: str) -> OwnServer:
             "--log_level=warn",
         ],
         "engine 'prism'",
+        within_s,
     )
 
 
-def flink_server(jar: str, master: str) -> OwnServer:
+def flink_server(jar: str, master: str, within_s: float = START_S) -> OwnServer:
     """Beam's job server for a Flink cluster.
 
     Args:
         jar: its path.
         master: address of the cluster.
+        within_s: how long it may take until it listens, in seconds.
 
     Raises:
         ConfigError: it cannot be started.
@@ -153,6 +162,7 @@ def flink_server(jar: str, master: str) -> OwnServer:
             f"--artifacts-dir={folder}",
         ],
         "engine 'flink'",
+        within_s,
     )
 
 

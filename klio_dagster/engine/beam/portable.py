@@ -26,7 +26,7 @@ from klio_dagster.engine.beam.job_api import (
     told_errors,
 )
 from klio_dagster.engine.beam.option_names import unknown_options
-from klio_dagster.engine.beam.own_server import OwnServer, prism_server
+from klio_dagster.engine.beam.own_server import START_S, OwnServer, prism_server
 from klio_dagster.engine.beam.pipeline import build
 from klio_dagster.engine.beam.reason import reason_of
 from klio_dagster.engine.beam.sdk_worker import NAME
@@ -41,6 +41,7 @@ from klio_dagster.engine.remote.job import (
     Verdict,
     job_name,
 )
+from klio_dagster.engine.remote.place import address_of, is_here
 from klio_dagster.errors import ConfigError
 
 _LAST_WORDS_S = 5.0  # a job may be seen to have failed before it has said why
@@ -89,19 +90,22 @@ class Portable:
         ids = [each for each in found if job_id in {None, each}]
         return PortableJob(service, self._info(manifest, ids[0]), None) if ids else None
 
-    def check(self) -> Iterator[Answer]:
+    def check(self, start_s: float = START_S) -> Iterator[Answer]:
         """Whether the service answers, and workers can be started.
+
+        Args:
+            start_s: how long a service that a run starts may take until it listens, in seconds.
 
         Raises:
             ConfigError: there is no such file.
             RunError: it refuses, or does not listen.
             ServiceUnavailableError: it does not answer.
         """
-        yield from service_answers(self._options, "job service", self._own_server)
+        yield from service_answers(self._options, "job service", lambda: self._own_server(start_s))
 
-    def _own_server(self) -> OwnServer:
+    def _own_server(self, within_s: float = START_S) -> OwnServer:
         assert isinstance(self._options, PrismOptions)
-        return prism_server(self._options.location)
+        return prism_server(self._options.location, within_s)
 
     def _info(self, manifest: Manifest, job_id: str) -> JobInfo:
         return JobInfo(engine=self._options.kind, id=job_id, name=job_name(manifest))
@@ -268,14 +272,20 @@ def service_answers(
 
 
 def _worker_answer(options: PortableOptions) -> Answer:
-    """Whether the command that starts a worker is here, where it is to be.
+    """Whether the command that starts a worker is where it is to be, if that is here.
 
     Raises:
         ConfigError: there is none.
     """
     if options.environment != "process":
-        return Answer("worker", f"{options.environment}: {options.worker}")
+        told = options.worker or "as environment_options say"
+        return Answer("worker", f"{options.environment}: {told}")
     command = options.worker or _own_worker()
+    if not is_here(address_of(options)):
+        where = address_of(options)
+        said = f"{command} has to be where {where} starts workers; nobody sees that from here"
+        remedy = f"look there, or set worker= to where {NAME} is"
+        return Answer("worker", said, Verdict.WARN, remedy)
     if Path(command).exists():
         return Answer("worker", command)
     said = f"{command} is not on this machine; it has to be where the workers run"

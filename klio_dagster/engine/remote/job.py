@@ -183,8 +183,11 @@ class Service(Protocol):
         """
         ...
 
-    def check(self) -> Iterator[Answer]:
+    def check(self, start_s: float) -> Iterator[Answer]:
         """Whether it is there, lets us in, and has what a job needs.
+
+        Args:
+            start_s: how long what a run starts itself may take until it listens, in seconds.
 
         Raises:
             KlioError: what was asked next is not as it should be; it says how to mend that.

@@ -142,8 +142,9 @@ def has_run_queue(instance: dg.DagsterInstance) -> bool:
     return isinstance(instance.run_coordinator, QueuedRunCoordinator)
 
 
-def running_sensors(
-    instance: dg.DagsterInstance, sensors: Iterable[dg.SensorDefinition]
+def switched_on(
+    instance: dg.DagsterInstance,
+    definitions: Iterable[dg.SensorDefinition | dg.ScheduleDefinition],
 ) -> frozenset[str]:
     """Names of those that Dagster's daemon is to tick.
 
@@ -155,10 +156,18 @@ def running_sensors(
     """
     with clear_errors(_LATER):
         states = cast("Any", instance).all_instigator_state()
-    said = {each.instigator_name: each.status.value for each in states}
+    said = {
+        (each.instigator_type.value, each.instigator_name): each.status.value for each in states
+    }
     return frozenset(
-        each.name for each in sensors if said.get(each.name, each.default_status.value) in _RUNNING
+        each.name
+        for each in definitions
+        if said.get((_kind(each), each.name), each.default_status.value) in _RUNNING
     )
+
+
+def _kind(definition: dg.SensorDefinition | dg.ScheduleDefinition) -> str:
+    return "SENSOR" if isinstance(definition, dg.SensorDefinition) else "SCHEDULE"
 
 
 def _error_of(beat: Any) -> str:  # noqa: ANN401 - Dagster's, without a public name

@@ -13,8 +13,9 @@ from klio_dagster.observe.doctor.examine import Check, Examined, examine
 from klio_dagster.observe.doctor.finding import About, Finding
 from klio_dagster.observe.doctor.libraries import look_at_libraries
 from klio_dagster.observe.doctor.messages import Listener, Told, message_checks
+from klio_dagster.observe.doctor.sources import look_at_sources, place_of
 from klio_dagster.observe.doctor.store_state import look_at_contents, look_at_owner
-from klio_dagster.observe.doctor.stores import look_at_source, look_at_store
+from klio_dagster.observe.doctor.stores import look_at_store
 from klio_dagster.observe.doctor.trial import Measured
 from klio_dagster.store.sources import SourcePattern
 from klio_dagster.store.store import Store
@@ -26,7 +27,8 @@ class Configured:
 
     Args:
         stores: each store of outputs, with the keys of the assets that lie there.
-        sources: each pattern of sources elsewhere, with the store it is opened from.
+        sources: each folder of sources: its patterns, and the store they are looked for in or
+            opened from.
         sensors: names of its message sensors.
         listeners: the same, with what they listen to.
         told: the topics that are published on.
@@ -36,10 +38,11 @@ class Configured:
         home: DAGSTER_HOME.
         environment: of this process.
         sensors_on: names of the sensors that Dagster's daemon is to tick.
+        schedules_on: the same of schedules.
     """
 
     stores: Sequence[tuple[Store, Sequence[str]]]
-    sources: Sequence[tuple[Store, SourcePattern]]
+    sources: Sequence[tuple[Store, Sequence[SourcePattern]]]
     sensors: Collection[str]
     listeners: Sequence[Listener]
     told: Sequence[Told]
@@ -49,6 +52,7 @@ class Configured:
     home: Path
     environment: Mapping[str, str]
     sensors_on: Collection[str]
+    schedules_on: Collection[str]
 
 
 def examined(
@@ -83,11 +87,12 @@ def _stores(configured: Configured) -> list[Check]:
         ),
         *(
             Check(
-                About("source", pattern.root),
+                About("source", place_of(store, patterns[0])),
                 "access",
-                lambda store=store, pattern=pattern: look_at_source(store, pattern),
+                lambda store=store, patterns=patterns: look_at_sources(store, patterns),
             )
-            for store, pattern in configured.sources
+            for store, patterns in configured.sources
+            if patterns[0].root
         ),
     ]
 
@@ -99,6 +104,9 @@ def _store(configured: Configured, store: Store, keys: Sequence[str]) -> Generat
     if configured.instance is not None:
         yield from look_at_owner(store, configured.instance, keys)
     yield from look_at_contents(store, measured, configured.sensors)
+    for of, patterns in configured.sources:
+        if of.url == store.url and not patterns[0].root:
+            yield from look_at_sources(store, patterns)
 
 
 def _messages(configured: Configured) -> list[Check]:
@@ -119,7 +127,9 @@ def _database(configured: Configured) -> list[Check]:
         Check(
             About("database", "Dagster's daemon"),
             "works",
-            lambda: database.look_at_daemon(instance, configured.sensors_on),
+            lambda: database.look_at_daemon(
+                instance, configured.sensors_on, configured.schedules_on
+            ),
         ),
         home,
         versions,

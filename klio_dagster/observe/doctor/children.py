@@ -14,9 +14,18 @@ _SHOWN_CHARACTERS = 300
 
 
 class ChildFailedError(Exception):
-    """The process did not end well; the text is the last line of what it said."""
+    """The process did not end well.
+
+    Args:
+        said: the last line of what it said.
+        printed: what it had printed by then.
+    """
 
     remedy = ""  # where there is a better one than who asked can know
+
+    def __init__(self, said: str, printed: str = "") -> None:
+        super().__init__(said)
+        self.printed = printed
 
 
 class ChildTooSlowError(ChildFailedError):
@@ -48,13 +57,15 @@ def child(arguments: Sequence[str], within_s: float) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ChildTooSlowError(f"it takes longer than {within_s:g} s") from error
+        printed: bytes | str = error.stdout or b""  # bytes, also where text was asked for
+        text = printed if isinstance(printed, str) else printed.decode(errors="replace")
+        raise ChildTooSlowError(f"it takes longer than {within_s:g} s", text) from error
     except OSError as error:
         raise ChildFailedError(f"it cannot be started: {error.strerror}") from error
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         said = lines[-1][:_SHOWN_CHARACTERS] if lines else "it said nothing"
-        raise ChildFailedError(f"it ends with code {done.returncode}: {said}")
+        raise ChildFailedError(f"it ends with code {done.returncode}: {said}", done.stdout)
     return done.stdout
 
 

@@ -17,6 +17,7 @@ OLDEST, BEFORE = (1, 13), (2,)
 """The versions of Dagster that are tested: from the first, below the second."""
 
 _TIMES = 5
+_TICKS = {"sensor": "SENSOR", "schedule": "SCHEDULER"}  # kinds of Dagster's daemons
 _GONE_AFTER_S = 300.0  # a daemon says every 30 s that it lives
 _SETTINGS = "docs/reference/environment.md"
 _POSTGRES = "docs/how-to/use-postgresql.md"
@@ -77,12 +78,15 @@ def look_at_home(home: Path, environment: Mapping[str, str]) -> Generator[Findin
         yield about.ok("environment")
 
 
-def look_at_daemon(instance: dg.DagsterInstance, sensors_on: Collection[str]) -> Generator[Finding]:
+def look_at_daemon(
+    instance: dg.DagsterInstance, sensors_on: Collection[str], schedules_on: Collection[str]
+) -> Generator[Finding]:
     """Whether Dagster's daemon works, where something needs it.
 
     Args:
         instance: Dagster's.
         sensors_on: names of the sensors that it is to tick.
+        schedules_on: names of the schedules, the same.
 
     Raises:
         LedgerError: the storage did not answer.
@@ -90,22 +94,26 @@ def look_at_daemon(instance: dg.DagsterInstance, sensors_on: Collection[str]) ->
     about = About("database", "Dagster's daemon")
     beats = health.heartbeats(instance)
     alive = {kind: beat for kind, beat in beats.items() if beat.age_s < _GONE_AFTER_S}
-    figures = {"alive": len(alive), "sensors_on": len(sensors_on)}
+    on = {"sensor": sensors_on, "schedule": schedules_on}
+    waiting = {each: names for each, names in on.items() if names and _TICKS[each] not in alive}
+    seen = [alive[kind].age_s for kind in _TICKS.values() if kind in alive]
+    figures = {f"{each}s_on": len(names) for each, names in on.items()} | {"alive": len(alive)}
     broken = sorted(f"{kind}: {beat.error}" for kind, beat in alive.items() if beat.error)
-    is_needed = bool(sensors_on)
     if broken:
         yield about.warn("works", broken[0], "see its log; it goes on by itself", **figures)
-    elif "SENSOR" in alive:
-        seen = f"seen {max(0.0, alive['SENSOR'].age_s):.0f} s ago"
-        yield about.ok("works", seen, **figures)
-    elif is_needed:
-        on = counted(len(sensors_on), "sensor")
-        said = f"it does not run, and {on} switched on wait for it ({', '.join(sensors_on)})"
+    elif waiting:
+        what = "it does not run" if not seen else "a part of it does not run"
+        who = " and ".join(counted(len(names), each) for each, names in waiting.items())
+        named = ", ".join(name for names in waiting.values() for name in names)
+        said = f"{what}, and {who} switched on wait for it ({named})"
         remedy = "start it: `klio dev`, or dagster-daemon run with the same DAGSTER_HOME"
         yield about.warn("works", said, remedy, **figures)
+    elif seen:
+        yield about.ok("works", f"seen {max(0.0, *seen):.0f} s ago", **figures)
     else:
         queue = "; runs that are queued wait for it" if health.has_run_queue(instance) else ""
-        yield about.ok("works", f"it does not run, and no sensor is on{queue}", **figures)
+        said = f"it does not run, and no sensor or schedule is on{queue}"
+        yield about.ok("works", said, **figures)
 
 
 def look_at_versions(versions: Mapping[str, str] | None = None) -> Generator[Finding]:

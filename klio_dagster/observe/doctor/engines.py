@@ -11,9 +11,16 @@ from typing import Any
 from klio_dagster.core.manifest import Manifest
 from klio_dagster.core.size import shown_bytes
 from klio_dagster.engine.launch import carry_out
-from klio_dagster.engine.options import engine_options, usable_cores
+from klio_dagster.engine.options import LOCAL, RemoteOptions, engine_options, usable_cores
 from klio_dagster.engine.probe import TRANSFORMS
-from klio_dagster.observe.doctor.children import ChildFailedError, child, probed
+from klio_dagster.engine.remote.place import uses_this_environment
+from klio_dagster.errors import ConfigError
+from klio_dagster.observe.doctor.children import (
+    ChildFailedError,
+    ChildTooSlowError,
+    child,
+    probed,
+)
 from klio_dagster.observe.doctor.examine import Check
 from klio_dagster.observe.doctor.finding import About, Finding, Verdict
 from klio_dagster.store.layout import manifest_head, manifest_part
@@ -25,6 +32,9 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _BEAM = "import klio_dagster.engine.beam.pipeline, klio_dagster.engine.beam.runners"
 _ASK = ("-m", "klio_dagster.engine.remote.ask")
 _BESIDES_S = 5.0  # a process that takes too long is ended, and that is said, before the check is
+_SILENT = (
+    "see that the service answers, and that this machine is not busy; --timeout gives it longer"
+)
 _INSTALL = "install klio-dagster again, with what it depends on, for the interpreter that runs it"
 
 
@@ -52,7 +62,7 @@ def engine_check(engine: EngineInUse) -> Check:
     kind = str(engine.options.get("kind"))
     about = About("engine", kind)
     look = LOOKS.get(kind)
-    needs_s = _processes(kind, is_deep=engine.is_deep) * engine.within_s + _BESIDES_S
+    needs_s = _processes(engine) * engine.within_s + _BESIDES_S
     return Check(about, "start", lambda: look(about, engine) if look else _unknown(about), needs_s)
 
 
@@ -83,15 +93,24 @@ def look_at_service(about: About, engine: EngineInUse) -> Generator[Finding]:
         about: the engine.
         engine: with its options.
     """
+    failed: ChildFailedError | None = None
     try:
-        said = child([*_ASK, json.dumps(dict(engine.options))], engine.within_s)
+        said = child(
+            [*_ASK, json.dumps(dict(engine.options)), str(engine.within_s)], engine.within_s
+        )
     except ChildFailedError as error:
-        remedy = error.remedy or "mend what it names, or report it with this line"
-        yield about.fail("service", str(error), remedy)
-        return
-    for answer in json.loads(said.splitlines()[-1]):
-        told = answer | {"verdict": Verdict(answer["verdict"])}
-        yield Finding(subject=about.subject, where=about.where, **told)
+        said, failed = error.printed, error
+    for line in said.splitlines(keepends=True):
+        if line.endswith("\n"):  # none that was cut off
+            answer = json.loads(line)
+            told = answer | {"verdict": Verdict(answer["verdict"])}
+            yield Finding(subject=about.subject, where=about.where, **told)
+    if failed:
+        is_slow = isinstance(failed, ChildTooSlowError)
+        remedy = _SILENT if is_slow else "mend what it names, or report it with this line"
+        yield about.fail("service", str(failed), remedy)
+    if _imports_here(engine):
+        yield _transforms(about, engine)
 
 
 LOOKS: Mapping[str, Callable[[About, EngineInUse], Generator[Finding]]] = {
@@ -121,11 +140,20 @@ def memory_of_machine(meminfo: Path = _MEMINFO, limit: Path = _CGROUP_LIMIT) -> 
         return total
 
 
-def _processes(kind: str, *, is_deep: bool) -> int:
+def _processes(engine: EngineInUse) -> int:
     """How many are started, one after the other, each of which may take its time."""
-    if kind != "local":
-        return 1
-    return 4 if is_deep else 2  # worker, driver; a run of nothing, what imports the transforms
+    if engine.options.get("kind") != LOCAL:
+        return 2 if _imports_here(engine) else 1  # who asks; what imports the transforms
+    return 4 if engine.is_deep else 2  # worker, driver; a run of nothing, the transforms
+
+
+def _imports_here(engine: EngineInUse) -> bool:
+    """Whether the workers of a service have this machine's environment, and we may look at it."""
+    try:
+        options = engine_options(engine.options)
+    except ConfigError:  # who asks the service says so
+        return False
+    return engine.is_deep and isinstance(options, RemoteOptions) and uses_this_environment(options)
 
 
 def _unknown(about: About) -> Generator[Finding]:
@@ -183,15 +211,18 @@ def _deep(about: About, engine: EngineInUse) -> Generator[Finding]:
     took_s = time.perf_counter() - started
     said = f"a run of nothing takes {took_s:.1f} s"
     yield about.ok("pipeline", said, pipeline_s=round(took_s, 3))
+    yield _transforms(about, engine)
+
+
+def _transforms(about: About, engine: EngineInUse) -> Finding:
+    """The project's modules, imported as by a worker that has this environment."""
     try:
         refused = probed([TRANSFORMS, *engine.transforms], engine.within_s)
     except ChildFailedError as error:
         remedy = error.remedy or "mend the module that it names"
-        yield about.fail("transforms", str(error), remedy)
-        return
+        return about.fail("transforms", str(error), remedy)
     if refused:
         reference, why = next(iter(refused.items()))
         said = f"{len(refused)} of {len(engine.transforms)} cannot be imported: {reference}: {why}"
-        yield about.fail("transforms", said, "install what it needs for the workers as well")
-    else:
-        yield about.ok("transforms", f"{len(engine.transforms)} can be imported")
+        return about.fail("transforms", said, "install what it needs for the workers as well")
+    return about.ok("transforms", f"{len(engine.transforms)} can be imported")

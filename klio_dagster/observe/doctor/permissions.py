@@ -8,6 +8,7 @@ _NEEDED: Mapping[str, Mapping[str, str]] = {
         "list": "storage.objects.list",
         "read": "storage.objects.get",
         "create": "storage.objects.create",
+        "create once": "storage.objects.create",
         "overwrite": "storage.objects.create and storage.objects.delete",
         "delete": "storage.objects.delete",
     },
@@ -15,6 +16,7 @@ _NEEDED: Mapping[str, Mapping[str, str]] = {
         "list": "s3:ListBucket",
         "read": "s3:GetObject",
         "create": "s3:PutObject",
+        "create once": "s3:PutObject",
         "overwrite": "s3:PutObject",
         "delete": "s3:DeleteObject",
     },
@@ -22,6 +24,7 @@ _NEEDED: Mapping[str, Mapping[str, str]] = {
         "list": _BLOBS_READ,
         "read": _BLOBS_READ,
         "create": _BLOBS_WRITTEN,
+        "create once": _BLOBS_WRITTEN,
         "overwrite": _BLOBS_WRITTEN,
         "delete": _BLOBS_WRITTEN,
     },
@@ -33,7 +36,7 @@ def needed(url: str, what: str) -> str | None:
 
     Args:
         url: of the store.
-        what: list, read, create, overwrite or delete.
+        what: list, read, create, create once, overwrite or delete.
     """
     found = _NEEDED.get(url.partition("://")[0], {}).get(what)
     return found and f"provide valid credentials, and grant them {found}"

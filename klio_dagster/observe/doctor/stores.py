@@ -1,18 +1,14 @@
-"""Whether the stores do what runs need: the one of outputs, and those that sources lie in."""
+"""Whether a store of outputs does what runs need."""
 
-import time
 from collections.abc import Generator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from statistics import median
 
 from klio_dagster.observe.doctor.finding import About, Finding
 from klio_dagster.observe.doctor.places import free_space, store_file_system
-from klio_dagster.observe.doctor.trial import TIMES, Measured, Trial, speed
-from klio_dagster.store.failures import store_error
+from klio_dagster.observe.doctor.trial import Measured, Trial
 from klio_dagster.store.layout import DOCTOR_PREFIX
-from klio_dagster.store.sources import SourcePattern
 from klio_dagster.store.store import Store
 
 # A store that does not answer is told of soon; runs are more patient.
@@ -70,52 +66,6 @@ def look_at_store(opened: Store, measured: Measured) -> Generator[Finding, None,
             with suppress(OSError):  # it is somebody's by now
                 each.rmdir()
     return True
-
-
-def look_at_source(store: Store, pattern: SourcePattern) -> Generator[Finding]:
-    """Whether sources that lie elsewhere can be listed and read; nothing is written there.
-
-    Args:
-        store: what the pattern's location is opened from.
-        pattern: with a root.
-
-    Raises:
-        KlioError: its options are wrong, or something unexpected went wrong there.
-    """
-    about = About("source", pattern.root)
-    elsewhere = quickly(store.elsewhere(pattern.root))
-    trial = Trial(elsewhere, about)
-    listed = trial.of("list", lambda: list(islice(elsewhere.list(pattern.prefix), 1)))
-    yield listed.finding
-    if listed.value is None:
-        return
-    if not listed.value:
-        said = f"nothing lies there for '{pattern.text}'"
-        yield about.warn("read", said, "correct the pattern, or put recordings there")
-        return
-    path = listed.value[0].path
-
-    def read() -> float:
-        started = time.perf_counter()
-        elsewhere.head(path)
-        file = elsewhere.local_path(path)
-        if file is not None:
-            _read_some(file)
-        return time.perf_counter() - started
-
-    found = trial.of("read", read)
-    yield found.finding
-    if found.value is not None:
-        times = [found.value, *(read() for _ in range(TIMES - 1))]
-        yield speed(about, {"look": median(times)})
-
-
-def _read_some(file: Path) -> None:
-    try:
-        with file.open("rb") as opened:
-            opened.read(1)
-    except OSError as error:
-        raise store_error(error, str(file)) from error
 
 
 def _made_by(folder: Path) -> list[Path]:

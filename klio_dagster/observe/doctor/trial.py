@@ -1,5 +1,6 @@
 """What a store lets us do, tried with small objects that are removed again."""
 
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
@@ -24,6 +25,8 @@ TIMES = 5
 
 _OLD_S = 3600.0
 _NOT_FOUND = "status code: 404"
+_NO_SUCH_REQUEST = re.compile(r"status code: (400|405|501)")
+_HONOURS = "use a server that honours `If-None-Match: *`"
 
 
 class Measured:
@@ -42,11 +45,13 @@ class Step(Generic[T]):
         finding: for people.
         value: what it gave; None if it failed.
         is_down: nothing else will work either.
+        error: why it failed.
     """
 
     finding: Finding
     value: T | None = None
     is_down: bool = False
+    error: KlioError | None = None
 
 
 class Trial:
@@ -69,12 +74,12 @@ class Trial:
         try:
             value = do()
         except StoreLoginError as error:
-            return Step(about.failed(what, error), is_down=True)
+            return Step(about.failed(what, error), is_down=True, error=error)
         except StoreForbiddenError as error:
             remedy = needed(self._store.url, what) or error.fix
-            return Step(about.fail(what, f"not permitted: {error.what}", remedy))
+            return Step(about.fail(what, f"not permitted: {error.what}", remedy), error=error)
         except KlioError as error:
-            return Step(_not_there(about, what, error), is_down=True)
+            return Step(_not_there(about, what, error), is_down=True, error=error)
         return Step(about.ok(what), value)
 
     def writes(self, measured: Measured) -> Generator[Finding]:
@@ -126,17 +131,25 @@ class Trial:
         return self._about.fail(read.finding.what, said, remedy)
 
     def _created_once(self, path: str) -> Finding:
-        """Claims rest on it: of two who create an object one is refused."""
+        """Claims rest on it: what is there is not created again, and what is not there is."""
         what, rival = "create once", self._path("rival")
-        remedy = "use a server that honours `If-None-Match: *`: without, two runs take one entity"
         again = self.of(what, lambda: self._store.put_if_absent(path, b"rival\n"))
-        fresh = self.of(what, lambda: self._store.put_if_absent(rival, b"rival\n"))
-        for step in (again, fresh):
-            if step.value is None:
-                return self._about.fail(what, step.finding.said, remedy)
         if again.value:
             said = "an object was created that was there already"
-            return self._about.fail(what, said, remedy)
+            return self._about.fail(what, said, f"{_HONOURS}: without, two runs take one entity")
+        # An answer may get lost: who then asks again is refused, for it is there.
+        fresh = self.of(
+            what, lambda: self._store.put_if_absent(rival, b"rival\n") or self._store.exists(rival)
+        )
+        for step in (again, fresh):
+            if step.error and _knows_no_conditions(step.error):
+                remedy = f"{_HONOURS}: without, two runs take one entity"
+                return self._about.fail(what, step.error.what, remedy)
+            if step.value is None:
+                return step.finding
+        if not fresh.value:
+            said = "a new object is refused as if it were there already"
+            return self._about.fail(what, said, f"{_HONOURS}: without, no run can begin")
         return again.finding
 
     def _round_trips(self, path: str) -> Finding:
@@ -173,6 +186,12 @@ def _not_there(about: About, what: str, error: KlioError) -> Finding:
     is_missing = isinstance(error, ObjectNotFoundError) or _NOT_FOUND in said
     remedy = "create the bucket, or correct its name" if is_missing else error.fix
     return about.fail(what, said, remedy)
+
+
+def _knows_no_conditions(error: KlioError) -> bool:
+    """Of a server that has just taken the same without one."""
+    is_answer = _NO_SUCH_REQUEST.search(error.what) is not None
+    return is_answer and not isinstance(error, StoreLoginError)
 
 
 def _clock(about: About, ahead_s: float) -> Finding:
