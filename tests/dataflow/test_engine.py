@@ -154,12 +154,10 @@ def test_a_job_whose_launcher_died_is_found_watched_and_recorded_by_the_next_run
 def test_a_job_of_which_nobody_could_say_how_it_is_is_asked_for_again(
     catalogue: DataflowCatalogue,
     dataflow_jobs: DataflowService,
-    gcs: GcsServer,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = fill_with_slow_ones(catalogue, 60)
-    with launched(catalogue, gcs, dataflow_jobs, tmp_path) as launcher:
+    with catalogue.launched() as launcher:
         launcher.kill()
     monkeypatch.setattr(planning, "_ASK_AGAIN_S", 1.0)
     silent = Fault(status=503, on="GET", where="/jobs", times=3)

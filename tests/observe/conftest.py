@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 from tests.observe.viewed import HOSTILE, Viewed, table
+from tests.services.scripted import cluster as cluster
+from tests.services.scripted import service as service
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,18 +40,6 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         return "".join(f"{json.dumps(asdict(each))}\n" for each in answers(engine, within_s))
 
     monkeypatch.setattr(engines, "child", asked)
-
-
-@pytest.fixture
-def cluster() -> Iterator[ScriptedFlink]:
-    with ScriptedFlink() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-def service() -> Iterator[ScriptedJobService]:
-    with ScriptedJobService() as scripted:
-        yield scripted
 
 
 def findings(options: Mapping[str, Any], within_s: float = 120) -> Sequence[Finding]:

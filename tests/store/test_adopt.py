@@ -134,6 +134,20 @@ def test_who_is_overwritten_before_its_first_beat_is_told_so_at_once(
     rival.beat()
 
 
+def test_who_hands_it_back_leaves_an_orphan_that_anybody_may_adopt(
+    store: MemoryStore, clock: Clock, theirs: OpenClaim
+) -> None:
+    ours = adopt(store, orphaned(store, clock))
+    assert ours is not None
+
+    ours.hand_back(theirs.claim.launcher)
+
+    ours.beat()  # does nothing: its heartbeat may be under way
+    again = adopt(store, orphaned(store, clock))
+    assert again is not None
+    again.beat()
+
+
 def test_a_claim_that_is_revoked_lets_no_worker_write(
     store: MemoryStore, clock: Clock, theirs: OpenClaim
 ) -> None:

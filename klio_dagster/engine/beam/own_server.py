@@ -8,13 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpc
+from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 from klio_dagster.engine.beam.reason import reason_of
 from klio_dagster.engine.guardian import Guardian
@@ -23,7 +24,10 @@ from klio_dagster.errors import ConfigError, RunError
 START_S = 120.0
 _GRACE_S = 5.0
 _LOOK_S = 0.5
+_PAUSE_S = 0.05
 _KEPT_LINES = 50
+_JOBS = beam_job_api_pb2.GetJobsRequest()
+_NOT_YET = frozenset({grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE})
 
 
 class OwnServer:
@@ -84,18 +88,22 @@ class OwnServer:
         self._folder.cleanup()
 
     def _wait_for_it(self, where: str, within_s: float) -> None:
-        """Return once it listens.
+        """Return once it answers.
 
         Raises:
-            RunError: it ends, or does not in time.
+            RunError: it ends, or does not answer in time.
         """
-        with closing(grpc.insecure_channel(self.endpoint)) as channel:
-            for _ in range(max(1, int(within_s / _LOOK_S))):
+        until = time.monotonic() + within_s
+        # Not `grpc.channel_ready_future`: its thread outlives it, and asks the closed channel.
+        with grpc.insecure_channel(self.endpoint) as channel:
+            service = beam_job_api_pb2_grpc.JobServiceStub(channel)
+            while self._process.poll() is None and time.monotonic() < until:
                 try:
-                    grpc.channel_ready_future(channel).result(timeout=_LOOK_S)
-                except grpc.FutureTimeoutError:
-                    if self._process.poll() is not None:
-                        break
+                    service.GetJobs(_JOBS, timeout=_LOOK_S, wait_for_ready=True)
+                except grpc.RpcError as error:
+                    if isinstance(error, grpc.Call) and error.code() not in _NOT_YET:
+                        return  # it answers, if with a refusal
+                    time.sleep(_PAUSE_S)
                 else:
                     return
         code = self._process.poll()
