@@ -1,6 +1,7 @@
 """What commands have in common: their options, `--json`, and tables for people."""
 
 import functools
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +26,7 @@ def common(function: Command) -> Command:
         return function(*args, **options)
 
     # click shows the docstring as the command's help: what the function raises is for its readers.
-    command.__doc__ = (function.__doc__ or "").partition("\n    Raises:")[0]
+    command.__doc__ = inspect.cleandoc(function.__doc__ or "").partition("\nRaises:")[0]
     return command
 
 

@@ -36,14 +36,21 @@ class _Progress:
 
     left: set[str] = field(default_factory=set[str])
     """Keys of the assets to be computed that have no receipt yet."""
-    failed: bool = False
+    is_given_up: bool = False
+    """By the plan: nothing of it is computed, or not all."""
+    broken: set[str] = field(default_factory=set[str])
+    """Keys of the assets whose last receipt is a failure's: a job elsewhere may send another."""
     waits: bool = False
     is_whole: bool = False
     """The run is about all assets of the entity, and it is not only pinged."""
 
     @property
     def is_done(self) -> bool:
-        return not (self.left or self.failed or self.waits)
+        return not (self.left or self.has_failed or self.waits)
+
+    @property
+    def has_failed(self) -> bool:
+        return self.is_given_up or bool(self.broken)
 
 
 class PassingOn:
@@ -116,7 +123,10 @@ class PassingOn:
             if progress is None or receipt.is_look:
                 continue
             progress.left.discard(receipt.asset)  # a receipt may come twice
-            progress.failed |= receipt.failure is not None
+            if receipt.failure is None:
+                progress.broken.discard(receipt.asset)
+            else:
+                progress.broken.add(receipt.asset)
             if progress.is_done:
                 done.append(receipt.entity)
         self._pass_on(done, are_new=True)
@@ -183,7 +193,7 @@ class PassingOn:
         progress = self._progress.setdefault(entity, _Progress())
         keys = self._group.keys
         progress.left |= {keys[name] for name, each in decided.items() if each is Decision.RUN}
-        progress.failed |= Decision.FAIL in decisions or Decision.REFUSE in decisions
+        progress.is_given_up |= Decision.FAIL in decisions or Decision.REFUSE in decisions
         progress.waits = Decision.WAIT in decisions
         is_pinged = any(verdicts[entity].reason == PING for verdicts in plan.verdicts.values())
         progress.is_whole |= decided.keys() >= self._names and not is_pinged
@@ -243,7 +253,7 @@ class PassingOn:
                 missed.setdefault(self._group.keys[requested[entity]], []).append(asked)
             elif entity in waiting or progress is None or entity in self._unrecorded:
                 left.append(asked.waiting_for(tuple(waits_for.get(entity, ()))))
-            elif progress.failed and asked.letters and not _is_refused(plan, entity):
+            elif progress.has_failed and asked.letters and not _is_refused(plan, entity):
                 assert self._batch is not None
                 hold(self._store, self._group.name, self._batch.sensor, asked)
         for key, lines in missed.items():

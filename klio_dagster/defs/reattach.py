@@ -28,7 +28,6 @@ from klio_dagster.errors import (
     LedgerError,
     NoJobError,
     RunError,
-    ServiceUnavailableError,
 )
 from klio_dagster.ledger.events import RunIdentity
 from klio_dagster.ledger.in_flight import held_pairs
@@ -57,8 +56,8 @@ def settle_orphans(
         states: of claims.
 
     Returns:
-        The work ids of those that need no second look: they are settled, others have them, or
-        nobody waits for what they compute.
+        The work ids of those that need no second look: they are settled, or nobody waits for what
+        they compute.
 
     Raises:
         KlioError: the claim of this run is lost, or the ledger or the store do not work.
@@ -71,14 +70,13 @@ def settle_orphans(
     now = read_claims(run.store, ours=run.work_id)
     alive = {state.claim.run_id for state in now if not state.is_orphaned and state.is_alive}
     working = {run.context.run.run_id, *alive}
-    unsettled = {
+    return frozenset(
         state.claim.work_id
         for state in now
         if state.is_orphaned
         and state.claim.work_id in asked
-        and not Orphan(run, state, working).settle(wanted)
-    }
-    return frozenset(asked - unsettled)
+        and Orphan(run, state, working).settle(wanted)
+    )
 
 
 class Orphan:
@@ -111,23 +109,26 @@ class Orphan:
             wanted: asset keys and entities that the run waits for.
 
         Returns:
-            Whether this run has no more to do about it: else nobody could say how its job is.
+            Whether this run has no more to do about it: else nobody could say how its job is, or
+            another run sees to it, and may give it up.
 
         Raises:
             ClaimLostError: the run's own claim is lost.
             KlioError: the store does not work.
             LedgerError: Dagster's log does not.
         """
+        is_wanted = True
         try:
-            if not self._is_wanted(wanted) and self._goes_on():
+            is_wanted = self._is_wanted(wanted)
+            if not is_wanted and self._goes_on():
                 return True
             adopted = self._adopted()
         except KlioError as error:
             self._run.confirm()  # what is wrong with ours ends this run, and nothing else
             self._warn(error)
-            return False
+            return not is_wanted
         if adopted is None:  # another run was faster, or its launcher lives
-            return True
+            return False
         with Heartbeat(adopted) as heartbeat:
             try:
                 self._to_its_end(adopted)
@@ -241,7 +242,7 @@ class Orphan:
 
     def _warn(self, error: KlioError) -> None:
         said = f"{self._of()}: {error}"
-        if isinstance(error, ServiceUnavailableError | JobLeftError):
+        if isinstance(error, JobLeftError):
             uri = self._run.store.uri(claim_path(self._claim.work_id))
             said += f"; if its service is gone for good, remove {uri}"
         self._run.context.log.warning(said)

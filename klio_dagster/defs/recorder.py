@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from klio_dagster.core.fold import fold_work
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.defs.summary import Summary
 from klio_dagster.engine.progress import Progress
@@ -108,10 +109,11 @@ class Recorder:
             self._confirm()
             started = time.monotonic()
             again, self._again = self._again, []
-            self._ledger.record(self._run, [*self._held, *again])
+            both = fold_work([*self._held, *again]).values() if again else self._held
+            self._ledger.record(self._run, list(both))
             self._summary.add(self._held)
             self._summary.make_good(again)
             took = time.monotonic() - started
             self._hold_s = max(_LONGEST_HELD_S, _HELD_FOR_A_FLUSH * took)
-            recorded, self._held = self._held, []
+            recorded, self._held = [*self._held, *again], []
             self._then(recorded)

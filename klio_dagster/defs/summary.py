@@ -85,13 +85,15 @@ class Summary:
 
     def make_good(self, receipts: Iterable[Receipt]) -> None:
         """Count outputs of pairs that were counted failed; of others they say nothing new."""
-        for receipt in receipts:
-            if receipt.failure is not None or receipt.pair not in self.failed_pairs:
-                continue
-            self.failures = [f for f in self.failures if (f["asset"], f["entity"]) != receipt.pair]
-            self.blocked = [pair for pair in self.blocked if pair != receipt.pair]
-            self.failed[receipt.asset] -= 1
-            self.materialized[receipt.asset] += 1
+        outputs = {receipt.pair for receipt in receipts if receipt.failure is None}
+        mended = outputs.intersection(self.failed_pairs) if outputs else outputs
+        if not mended:
+            return
+        self.failures = [f for f in self.failures if (f["asset"], f["entity"]) not in mended]
+        self.blocked = [pair for pair in self.blocked if pair not in mended]
+        for asset, _ in mended:
+            self.failed[asset] -= 1
+            self.materialized[asset] += 1
 
     @property
     def failed_pairs(self) -> list[tuple[str, str]]:

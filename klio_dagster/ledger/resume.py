@@ -8,7 +8,7 @@ from functools import partial
 
 import dagster as dg
 
-from klio_dagster.core.fold import fold_work, is_news, unrecorded
+from klio_dagster.core.fold import Folded, fold_work, is_news, unrecorded
 from klio_dagster.core.letter import Asked, TakenIn
 from klio_dagster.core.receipt import Receipt
 from klio_dagster.core.record import Records
@@ -191,10 +191,27 @@ def _record(ledger: Ledger, run: RunIdentity, claim: Claim, receipts: Sequence[R
     entities = sorted({entity for _, entity in folded})
     records = ledger.records(keys, entities)
     folded = {p: r for p, r in folded.items() if not (r.failure and _is_made(p, records, claim))}
-    ledger.record(run, unrecorded(folded, records, claim.seen))
+    fresh = unrecorded(folded, records, claim.seen)
+    ledger.record(run, [*fresh, *_made_good(folded, records, claim, fresh)])
     # Those recorded before the run died, too: it had not come to marking any.
     failed = [r for r in folded.values() if r.failure and not _is_outdated(r, records, claim)]
     ledger.mark_failed(run, [receipt.pair for receipt in failed])
+
+
+def _made_good(
+    folded: Folded, records: Records, claim: Claim, fresh: Sequence[Receipt]
+) -> list[Receipt]:
+    """Outputs beside which a failure of the same work finished later, and is recorded already."""
+    known = {receipt.pair for receipt in fresh}
+    return [
+        receipt
+        for (asset, entity), receipt in folded.items()
+        if receipt.failure is None
+        and receipt.pair not in known
+        and (record := records.get(asset, {}).get(entity)) is not None
+        and record.failed
+        and (record.event_id or 0) > claim.seen
+    ]
 
 
 def _is_made(pair: tuple[str, str], records: Records, claim: Claim) -> bool:

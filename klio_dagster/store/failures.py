@@ -36,7 +36,7 @@ _OS_ERRORS: tuple[tuple[frozenset[int], type[KlioError], str], ...] = (
 )
 
 _CLOSED = frozenset({"401", "403"})
-_REFUSED = "status code: 400 Bad Request"  # and not a word of why
+REFUSED = "status code: 400 Bad Request"  # and not a word of why
 _LOG_IN_OR_CORRECT = "log in again if the session has expired, else correct the store's options"
 # What S3, Google's XML API and Azure answer in, and where: often below the first line.
 _XML = re.compile(r"<Code>([^<]+)</Code>(?:.*?<Message>([^<]+)</Message>)?", re.DOTALL)
@@ -96,8 +96,8 @@ def store_error(error: Exception, where: str) -> KlioError:
     status = _STATUS.search(first_line)
     if status and status[1] in _CLOSED:  # a listing says it in a general error
         return StoreForbiddenError(first_line, where, "provide credentials that have access")
-    if first_line.endswith(_REFUSED):  # as S3 answers a HEAD with expired credentials
-        return StoreLoginError(first_line, where, _LOG_IN_OR_CORRECT)
+    if first_line.endswith(REFUSED):  # as S3 answers a HEAD with expired credentials
+        return StoreForbiddenError(first_line, where, _LOG_IN_OR_CORRECT)
     for caught, ours, fix in _FIXES:
         if isinstance(error, caught):
             return ours(first_line or type(error).__name__, where, fix)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from random import random
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
 from klio_dagster.core.backoff import Backoff
 from klio_dagster.errors import ConfigError
+from klio_dagster.store.failures import REFUSED
 
 RemoteClient = AzureStore | GCSStore | S3Store
 
@@ -97,8 +99,25 @@ def read_pieces(client: RemoteClient | LocalStore | MemoryStore, key: str) -> It
         yield _piece(client, key, meta["size"], meta["e_tag"], start)
 
 
+def head(client: RemoteClient | LocalStore | MemoryStore, key: str) -> "obstore.ObjectMeta":
+    """Size and versions of an object.
+
+    An answer to HEAD has no body, so S3 cannot say why it refuses one: that the session has
+    expired, say, which the next object would meet as well. A GET of its first byte says it.
+
+    Raises:
+        BaseError: obstore's.
+    """
+    try:
+        return obstore.head(client, key)
+    except exceptions.GenericError as error:
+        if str(error).partition("\n")[0].rstrip().endswith(REFUSED):
+            obstore.get_range(client, key, start=0, length=1)
+        raise
+
+
 def list_pages(
-    client: RemoteClient | LocalStore | MemoryStore, folder: str, after: str | None, names: int
+    client: RemoteClient | LocalStore | MemoryStore, folder: str, after: str | None, size: int
 ) -> Iterator[Sequence["obstore.ObjectMeta"]]:
     """What lies below a folder, a request each, in the server's order.
 
@@ -109,27 +128,29 @@ def list_pages(
         client: of a bucket.
         folder: without its slash; empty for all.
         after: only names behind this one; None for all.
-        names: how many a page has at most.
+        size: how many names a page has at most.
 
     Raises:
         BaseError: obstore's.
     """
-    broken = 0
+    broken, is_ordered = 0, isinstance(client, GCSStore | S3Store)
     while True:
         # Strict typing would need arro3 installed, for a mode that is not used here.
         batches = obstore.list(  # pyright: ignore[reportUnknownMemberType]
-            client, folder or None, offset=after, chunk_size=names
+            client, folder or None, offset=after, chunk_size=size
         )
         is_begun = False
         try:
             for page in batches:
                 broken = 0
                 yield page
-                is_begun, after = True, page[-1]["path"] if page else after
+                names = [after or "", *(each["path"] for each in page)]
+                is_ordered = is_ordered and all(a < b for a, b in pairwise(names))
+                is_begun, after = True, names[-1]
             return
         except exceptions.GenericError as error:
             # What comes behind a name is known only where names come in order.
-            is_lost = is_begun and not isinstance(client, GCSStore | S3Store)
+            is_lost = is_begun and not is_ordered
             broken += 1
             if _BROKE_OFF not in str(error) or is_lost or broken > _MOST_BROKEN:
                 raise

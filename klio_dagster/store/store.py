@@ -18,6 +18,7 @@ from klio_dagster.store.listing import PAGE_NAMES, side_by_side
 from klio_dagster.store.objects import ObjectInfo, TimeLeft, check_path, check_prefix
 from klio_dagster.store.remote import (
     RemoteClient,
+    head,
     list_pages,
     read_pieces,
     read_whole,
@@ -218,7 +219,7 @@ class Store:
         try:
             if self._root is not None:
                 return local.file_info(self._root, key)
-            return _info(obstore.head(self._client, key))
+            return _info(head(self._client, key))
         except STORE_ERRORS as error:
             raise store_error(error, self.uri(key)) from error
 

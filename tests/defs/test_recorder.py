@@ -26,6 +26,7 @@ class Taken:
         self.receipts: list[Receipt] = []
         self.counted: list[Receipt] = []
         self.mended: list[Receipt] = []
+        self.told: list[Receipt] = []
 
     def record(self, _run: object, receipts: Sequence[Receipt]) -> None:
         self.receipts += receipts
@@ -46,7 +47,7 @@ def recorder(taken: Any, progress: Progress, *, may_repeat: bool) -> Recorder:
         say=lambda _: None,
         watch=lambda _: None,
         confirm=lambda: None,
-        then=lambda _: None,
+        then=taken.told.extend,
         may_repeat=may_repeat,
     )
 
@@ -93,3 +94,15 @@ def test_an_output_stands_whatever_failed_beside_it() -> None:
 
     assert taken.receipts == [receipt("a", 1.0), failed("b", 3.0), receipt("b", 2.0)]
     assert taken.mended == [receipt("b", 2.0)]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["output first", "failure first"])
+def test_of_both_in_one_batch_the_ledger_hears_of_the_output_alone(order: int) -> None:
+    taken, progress = Taken(), Progress(1, clock=lambda: 0.0)
+    takes = recorder(taken, progress, may_repeat=True)
+
+    takes.add([receipt("a", 8.0), failed("a", 10.0)][::order])
+    takes.flush()
+
+    assert taken.receipts == [receipt("a", 8.0)]
+    assert taken.told[-1] == receipt("a", 8.0), "what is passed on is decided by the last one"

@@ -88,7 +88,14 @@ def test_what_is_here_says_so_itself(address: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "address", ["flink:8081", "https://flink.example.com/x", "10.0.0.7:80", "localhost.example.com"]
+    "address",
+    [
+        "flink:8081",
+        "https://flink.example.com/x",
+        "10.0.0.7:80",
+        "localhost.example.com",
+        "http://[::1",
+    ],
 )
 def test_all_else_is_elsewhere(address: str) -> None:
     assert not is_here(address)

@@ -130,7 +130,7 @@ def test_a_refusal_without_a_word_is_no_store_that_does_not_answer():
 
     ours = store_error(error, "s3://bucket/a")
 
-    assert type(ours) is StoreLoginError
+    assert type(ours) is StoreForbiddenError
     assert ours.what.endswith("400 Bad Request")
     assert "session has expired" in ours.fix
 

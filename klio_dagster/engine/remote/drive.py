@@ -70,7 +70,7 @@ def drive(
         else:
             watch.to_its_end()
     except KlioError as error:
-        tell(_ending(error))
+        tell(_ending(error, may_go_on=bool(held) or how is not How.SUBMIT))
         raise
     except Exception as error:  # of a library: without a word from us its launcher would guess
         what = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_CHARACTERS]
@@ -139,7 +139,13 @@ def _leave(held: list[RemoteJob]) -> None:
     os._exit(ENDED)
 
 
-def _ending(error: KlioError) -> Ending:
-    kinds = {ConfigError: Kind.CONFIG, JobLeftError: Kind.LEFT, NoJobError: Kind.NO_JOB}
+def _ending(error: KlioError, *, may_go_on: bool) -> Ending:
+    silent = Kind.LEFT if may_go_on else Kind.OVER
+    kinds = {
+        ConfigError: Kind.CONFIG,
+        JobLeftError: Kind.LEFT,
+        NoJobError: Kind.NO_JOB,
+        ServiceUnavailableError: silent,
+    }
     kind = next((kind for type_, kind in kinds.items() if isinstance(error, type_)), Kind.OVER)
     return Ending(error.what, error.where, error.fix, kind)

@@ -28,7 +28,7 @@ from klio_dagster.errors import (
     RunError,
     StoreUnavailableError,
 )
-from klio_dagster.store.layout import manifest_head
+from klio_dagster.store.layout import manifest_head, receipts_prefix
 from klio_dagster.store.receipts import ReceiptTail
 from klio_dagster.store.store import Store
 
@@ -98,6 +98,9 @@ class Following:
             as `_follow`.
         """
         self._job_id = job_id
+        # It worked before its launcher died.
+        receipts = self._store.list(receipts_prefix(self._manifest.run))
+        self._has_started = next(receipts, None) is not None
         self._follow(_ATTACH)
 
     def peek(self, job_id: str | None) -> State | None:

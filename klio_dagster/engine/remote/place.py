@@ -19,7 +19,10 @@ def is_here(address: str) -> bool:
     Args:
         address: `host:port` or a URL; empty: here.
     """
-    host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    try:
+        host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    except ValueError:  # it is none; who connects to it says so
+        return False
     with suppress(ValueError):
         return ip_address(host).is_loopback
     return host in {"", "localhost", socket.gethostname().lower()}
