@@ -111,7 +111,7 @@ def head(client: RemoteClient | LocalStore | MemoryStore, key: str) -> "obstore.
     try:
         return obstore.head(client, key)
     except exceptions.GenericError as error:
-        if str(error).partition("\n")[0].rstrip().endswith(REFUSED):
+        if REFUSED in str(error):
             obstore.get_range(client, key, start=0, length=1)
         raise
 
