@@ -1,6 +1,6 @@
 """`klio image`: what it writes, what it refuses, and what it asks Docker for where there is one.
 
-Where the libraries' wheels lie already, nothing is fetched; empty files do for that.
+Where the libraries' wheels lie already, nothing is fetched; empty zip files do for that.
 """
 
 import stat
@@ -32,7 +32,7 @@ def project(tmp_path):
     wheels.mkdir(parents=True)
     (wheels.parent / "Dockerfile").write_text("# Made by `klio image build`\n")
     for name, version in pinned(NEEDS, machine=MACHINE).items():
-        (wheels / f"{name.replace('-', '_')}-{version}-py3-none-any.whl").touch()
+        ZipFile(wheels / f"{name.replace('-', '_')}-{version}-py3-none-any.whl", "w").close()
     yield made
     made.end()
 
