@@ -1,9 +1,12 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.ui.served import CHROMIUM, Project, Ui, browser, served
+
+# In milliseconds; Playwright waits 5 s, which is short where other tests have the cores.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
