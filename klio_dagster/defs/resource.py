@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -44,6 +44,13 @@ class KlioResource(dg.ConfigurableResource[Any]):
         default_factory=PubSubConfig,
         description="The Pub/Sub that messages go to, a KlioPubSubResource.",
     )
+
+    if not TYPE_CHECKING:  # who writes one is shown the fields
+
+        def __init__(self, **fields: Any) -> None:
+            # Dagster 1.13.0 takes no default of a field with a discriminator.
+            fields.setdefault("engine", LocalEngine())
+            super().__init__(**fields)
 
     def run(self, *, context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Compute what the run asks for and is not done yet.

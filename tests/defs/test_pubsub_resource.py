@@ -59,12 +59,12 @@ def test_the_launchpad_may_name_another_project():
     defs = dg.Definitions(
         assets=[publishing], resources={"klio": KlioResource.configure_at_launch()}
     )
+    # Dagster 1.13.0 wants the engine named wherever the resource is configured at the launch.
+    config = {"pubsub": {"project": "of-the-launch"}, "engine": {"local": {}}}
     with dg.DagsterInstance.ephemeral() as instance:
         defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
-            run_config={
-                "resources": {"klio": {"config": {"pubsub": {"project": "of-the-launch"}}}}
-            },
+            run_config={"resources": {"klio": {"config": config}}},
         )
 
     assert seen["nested"].project == "of-the-launch"
