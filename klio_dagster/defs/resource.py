@@ -47,7 +47,7 @@ class KlioResource(dg.ConfigurableResource[Any]):
 
     if not TYPE_CHECKING:  # who writes one is shown the fields
 
-        def __init__(self, **fields: Any) -> None:
+        def __init__(self, **fields: object) -> None:
             # Dagster 1.13.0 takes no default of a field with a discriminator.
             fields.setdefault("engine", LocalEngine())
             super().__init__(**fields)
